@@ -1,0 +1,3 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Model packages as callables: onnxruntime by default, torch on request."""
