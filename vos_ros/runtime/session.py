@@ -1,0 +1,144 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""One ONNX graph as a callable, by onnxruntime."""
+
+from collections.abc import Sequence
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+import onnxruntime
+
+_LOGGER = logging.getLogger(__name__)
+
+# What a user writes in a parameter → the provider's name in onnxruntime.
+PROVIDERS = {
+    'cpu': 'CPUExecutionProvider',
+    'xnnpack': 'XnnpackExecutionProvider',
+    'cuda': 'CUDAExecutionProvider',
+    'tensorrt': 'TensorrtExecutionProvider',
+    'openvino': 'OpenVINOExecutionProvider',
+    'acl': 'ACLExecutionProvider',
+    'armnn': 'ArmNNExecutionProvider',
+    'qnn': 'QNNExecutionProvider',
+    'coreml': 'CoreMLExecutionProvider',
+    'rocm': 'ROCMExecutionProvider',
+}
+
+_DTYPES = {
+    'tensor(float)': np.float32, 'tensor(float16)': np.float16, 'tensor(double)': np.float64,
+    'tensor(uint8)': np.uint8, 'tensor(int8)': np.int8, 'tensor(int32)': np.int32,
+    'tensor(int64)': np.int64, 'tensor(bool)': np.bool_,
+}
+
+
+class GraphError(Exception):
+    """A graph that cannot be loaded, or an input that does not fit it; the message names it."""
+
+
+def choose_providers(wanted: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return (onnxruntime provider names to ask for, messages about those that are not there).
+
+    wanted: short names from PROVIDERS or onnxruntime's own, best first.  The CPU closes the list
+    always, since onnxruntime needs it for operators that another provider lacks.
+    Raises GraphError for a name that is no provider at all.
+    """
+    available = onnxruntime.get_available_providers()
+    chosen: list[str] = []
+    messages: list[str] = []
+    for name in wanted:
+        full = PROVIDERS.get(name.lower(), name)
+        if full not in available and full not in PROVIDERS.values() \
+                and full not in onnxruntime.get_all_providers():
+            raise GraphError(f'provider {name!r} is unknown; known are {", ".join(PROVIDERS)}')
+        if full not in available:
+            messages.append(
+                f'provider {name!r} is not in this build of onnxruntime '
+                f'{onnxruntime.__version__} (it has {", ".join(available)}): falling back')
+        elif full not in chosen:
+            chosen.append(full)
+    if PROVIDERS['cpu'] not in chosen:
+        chosen.append(PROVIDERS['cpu'])
+    return chosen, messages
+
+
+class Graph:
+    """An ONNX graph that is loaded and ready.
+
+    threads: threads inside one operator; 1 leaves the other cores of a board to its other nodes.
+    providers: what should compute, best first; what is missing is named in ``messages`` (and
+        logged as a warning) and the next one is taken, the CPU at the end.
+    spinning: True lets idle pool threads spin instead of sleep between operators.  It makes two
+        and more threads a little faster on an idle machine and burns the core that another node
+        wants on a busy one, so it is off.
+    arena: True keeps freed tensors for the next run.  Without it every run asks the operating
+        system again: less resident memory between runs, more time in each.
+
+    Raises GraphError when the file is no graph that this onnxruntime can load.
+    """
+
+    def __init__(
+            self, path: str | os.PathLike[str], threads: int = 1,
+            providers: Sequence[str] = ('cpu',), *, spinning: bool = False,
+            arena: bool = True) -> None:
+        """Load the graph."""
+        if threads < 1:
+            raise GraphError(f'threads is {threads}, must be at least 1')
+        self.path = Path(path)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        # The graphs are chains: operators in parallel have nothing to gain here.
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.enable_cpu_mem_arena = arena
+        options.log_severity_level = 3
+        flag = '1' if spinning else '0'
+        options.add_session_config_entry('session.intra_op.allow_spinning', flag)
+        chosen, messages = choose_providers(providers)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(self.path), sess_options=options, providers=chosen)
+        except Exception as error:  # onnxruntime raises several types that share no base
+            raise GraphError(f'{self.path}: onnxruntime cannot load it: {error}') from error
+        self.providers = tuple(self._session.get_providers())
+        # A provider whose libraries are missing is dropped by onnxruntime without an exception.
+        messages += [
+            f'provider {name!r} did not start (its libraries or device are missing): falling '
+            f'back to {self.providers[0]!r}' for name in chosen if name not in self.providers]
+        self.messages = tuple(messages)
+        for message in messages:
+            _LOGGER.warning('%s: %s', self.path.name, message)
+        self.inputs = {i.name: (i.type, tuple(i.shape)) for i in self._session.get_inputs()}
+        self.outputs = {o.name: (o.type, tuple(o.shape)) for o in self._session.get_outputs()}
+        self._output_names = list(self.outputs)
+
+    def __call__(self, **inputs: NDArray) -> dict[str, NDArray]:
+        """Run the graph on named arrays; return every output by its name.
+
+        Raises GraphError that names an input which is missing, unknown, or of another type.
+        """
+        return self.run(self._output_names, **inputs)
+
+    def run(self, outputs: Sequence[str], **inputs: NDArray) -> dict[str, NDArray]:
+        """Run the graph for some of its outputs; what only the others need is still computed."""
+        self._check(inputs)
+        try:
+            values = self._session.run(list(outputs), inputs)
+        except Exception as error:  # as above
+            raise GraphError(f'{self.path}: {error}') from error
+        return dict(zip(outputs, values, strict=True))
+
+    def _check(self, inputs: dict[str, NDArray]) -> None:
+        if inputs.keys() != self.inputs.keys():
+            raise GraphError(f'{self.path}: takes {", ".join(self.inputs)}, '
+                             f'was given {", ".join(inputs) or "nothing"}')
+        for name, (kind, shape) in self.inputs.items():
+            value = inputs[name]
+            fits = len(value.shape) == len(shape) and all(
+                not isinstance(want, int) or want == have
+                for want, have in zip(shape, value.shape, strict=True))
+            if not fits or value.dtype != _DTYPES.get(kind, value.dtype):
+                raise GraphError(f'{self.path}: input {name} is {value.dtype}{value.shape}, '
+                                 f'must be {kind[7:-1]}{shape}')
