@@ -1,0 +1,207 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""PyTorch networks to ONNX graphs, and MobileInst to a model package.
+
+Graphs have a static input size, so every pool is plain and every shape a constant; the batch norms
+are folded and constants computed at export.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+import warnings
+
+import numpy as np
+import onnx
+from onnx import helper
+from onnx import numpy_helper
+import onnxruntime
+from safetensors.torch import save_file
+import torch
+from torch import nn
+from torch import Tensor
+
+from vos_ros.models.mobileinst.efficientnet_lite import IMAGENET_MEAN
+from vos_ros.models.mobileinst.efficientnet_lite import IMAGENET_STD
+from vos_ros.models.mobileinst.network import MobileInst
+from vos_ros.models.mobileinst.network import pool_local
+from vos_ros.models.mobileinst.network import product
+from vos_ros.runtime.package import write_package
+
+OPSET = 17
+STRIDE = 64
+
+
+class Normalise(nn.Module):
+    """uint8 [1,H,W,3] RGB to float32 [1,3,H,W] with ImageNet mean and standard deviation."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1) * 255.0
+        scale = 1.0 / (torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255.0)
+        self.register_buffer('mean', mean, persistent=False)
+        self.register_buffer('scale', scale, persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return (image.permute(0, 3, 1, 2).float() - self.mean) * self.scale
+
+
+class KeyGraph(nn.Module):
+    """Everything for a keyframe: image uint8 [1,H,W,3] to the five outputs of key.onnx."""
+
+    outputs = ('logits', 'objectness', 'kernels', 'mask_features', 'masks')
+
+    def __init__(self, model: MobileInst) -> None:
+        super().__init__()
+        self.normalise = Normalise()
+        self.model = model
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        x_global, x_mask, features = self.model.encode(self.normalise(image))
+        decoder = self.model.instance_decoder
+        found = decoder.decode_local(decoder.decode_global(x_global), pool_local(x_mask))
+        masks = product(found.kernels, features)
+        # flatten, not [0]: a reshape is free where an index is a copy
+        return tuple(x.flatten(0, 1) for x in (found.logits, found.objectness, found.kernels,
+                                               features, masks))
+
+
+class ReuseGraph(nn.Module):
+    """A frame between keyframes: image uint8 [1,H,W,3] and kernels [n,D] to masks [n,H/8,W/8]."""
+
+    outputs = ('mask_features', 'masks')
+
+    def __init__(self, model: MobileInst) -> None:
+        super().__init__()
+        self.normalise = Normalise()
+        self.model = model
+
+    def forward(self, image: Tensor, kernels: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.model.encode(self.normalise(image))[2]
+        dim, h, w = (int(s) for s in features.shape[1:])
+        masks = (kernels @ features.reshape(dim, h * w)).reshape(-1, h, w)
+        return features.flatten(0, 1), masks
+
+
+def export_onnx(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str],
+                path: str | Path, dynamic: Mapping[str, Mapping[int, str]] | None = None,
+                opset: int = OPSET) -> Path:
+    """Trace `module` in evaluation mode, write a checked ONNX graph, return its path.
+
+    inputs: name to example tensor, in the order of forward().  dynamic: name to {axis: name}.
+    The graph is put in place only when complete. Padding in front of a convolution becomes the
+    convolution's own.
+    """
+    path = Path(path)
+    temporary = path.with_name(path.name + '.part')
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            # Shapes are meant to be constants, which is what the tracer warns of.
+            warnings.simplefilter('ignore')
+            torch.onnx.export(
+                module, tuple(inputs.values()), str(temporary), dynamo=False,
+                input_names=list(inputs), output_names=list(outputs), opset_version=opset,
+                do_constant_folding=True, dynamic_axes={k: dict(v) for k, v in
+                                                        (dynamic or {}).items()})
+        simplify(temporary)
+        graph = onnx.load(str(temporary))
+        fold_padding(graph)
+        onnx.checker.check_model(graph, full_check=True)
+        onnx.save(graph, str(temporary))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+        module.train(was_training)
+    return path
+
+
+def simplify(path: Path) -> None:
+    """Fold constants and drop no-ops in place with onnxruntime's standard-operator passes."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(path)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(path.read_bytes(), options, providers=['CPUExecutionProvider'])
+
+
+def fold_padding(model: onnx.ModelProto) -> int:
+    """Merge constant zero Pad nodes into the Conv that alone reads them; return how many."""
+    graph = model.graph
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    for node in graph.node:
+        if node.op_type == 'Constant':
+            value = helper.get_node_attr_value(node, 'value')
+            constants[node.output[0]] = numpy_helper.to_array(value)
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    merged = []
+    for node in graph.node:
+        users = readers.get(node.output[0], []) if node.op_type == 'Pad' else []
+        if len(users) != 1 or users[0].op_type != 'Conv' or node.input[1] not in constants:
+            continue
+        pads = constants[node.input[1]]
+        value = constants.get(node.input[2], np.zeros(())) if len(node.input) > 2 else np.zeros(())
+        if pads[:2].any() or pads[4:6].any() or np.any(value):
+            continue
+        attribute = next(a for a in users[0].attribute if a.name == 'pads')
+        extra = [*pads[2:4], *pads[6:8]]
+        attribute.ints[:] = [int(a + b) for a, b in zip(attribute.ints, extra, strict=True)]
+        users[0].input[0] = node.input[0]
+        merged.append(node)
+    for node in merged:
+        graph.node.remove(node)
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [t for t in graph.initializer if t.name not in used]:
+        graph.initializer.remove(tensor)
+    return len(merged)
+
+
+def check_input_size(size: Sequence[int]) -> tuple[int, int]:
+    """(height, width) as integers; ValueError unless both are positive multiples of 64."""
+    height, width = (int(s) for s in size)
+    for name, value in (('height', height), ('width', width)):
+        if value < STRIDE or value % STRIDE:
+            raise ValueError(f'input {name} {value} is not a positive multiple of {STRIDE}')
+    return height, width
+
+
+def export_mobileinst(model: MobileInst, out_dir: str | Path, input_size: Sequence[int],
+                      classes: Sequence[str], name: str, licence: str, training_data: str,
+                      figures: Mapping[str, Any] | None = None) -> Path:
+    """Write key.onnx, reuse.onnx, model.safetensors and model.yaml into `out_dir`.
+
+    input_size: (height, width), multiples of 64.  classes: one name for each class logit.
+    training_data: what the weights were trained on, in words.  figures: measured results.
+
+    Returns `out_dir`. Raises ValueError for a bad size or when the classes do not match the model.
+    """
+    height, width = check_input_size(input_size)
+    if len(classes) != model.config.num_classes:
+        raise ValueError(f'{len(classes)} class names for a model of '
+                         f'{model.config.num_classes} classes')
+    out = Path(out_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    image = torch.zeros(1, height, width, 3, dtype=torch.uint8)
+    kernels = torch.zeros(5, model.config.kernel_dim)
+    graphs = {
+        'key': export_onnx(KeyGraph(model), {'image': image}, KeyGraph.outputs, out / 'key.onnx'),
+        'reuse': export_onnx(ReuseGraph(model), {'image': image, 'kernels': kernels},
+                             ReuseGraph.outputs, out / 'reuse.onnx',
+                             dynamic={'kernels': {0: 'n'}, 'masks': {0: 'n'}}),
+    }
+    weights = out / 'model.safetensors'
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    save_file(state, str(weights))
+    write_package(out, kind='mobileinst', name=name, licence=licence,
+                  input_size=(height, width), classes=list(classes), graphs=graphs,
+                  network=model.config.to_mapping(), weights=weights,
+                  training_data=training_data, figures=dict(figures or {}))
+    return out

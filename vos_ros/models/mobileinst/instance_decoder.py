@@ -1,0 +1,150 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Dual transformer instance decoder (MobileInst section 3.2, figure 3).
+
+Learnt object queries attend to the global map X_G (from X6) and then to the local map X_L (X_mask
+max-pooled to 1/64). One feed-forward network follows, then the class, objectness and kernel heads.
+"""
+
+from functools import lru_cache
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch import Tensor
+from torch.nn import functional as F
+
+from vos_ros.models.mobileinst.layers import pointwise
+from vos_ros.models.mobileinst.layers import size_of
+
+CLASS_PRIOR = 0.01
+
+
+@lru_cache(maxsize=64)
+def _sine_table(height: int, width: int, dim: int) -> np.ndarray:
+    """Sine position embedding, float32 [height * width, dim]: first half y, second half x.
+
+    Coordinates are normalised to (0, 2 pi], temperature 10000, sine and cosine interleaved.
+    """
+    half = dim // 2
+    frequency = 10000.0 ** (2 * (np.arange(half) // 2) / half)
+    parts = []
+    for length in (height, width):
+        angle = (np.arange(length) + 1) / length * 2 * math.pi
+        angle = angle[:, None] / frequency
+        parts.append(np.where(np.arange(half) % 2 == 0, np.sin(angle), np.cos(angle)))
+    table = np.concatenate([
+        np.broadcast_to(parts[0][:, None], (height, width, half)),
+        np.broadcast_to(parts[1][None], (height, width, half))], axis=-1)
+    return table.reshape(height * width, dim).astype(np.float32)
+
+
+def sine_position(height: int, width: int, dim: int, like: Tensor) -> Tensor:
+    """Sine position embedding [height * width, dim] on the device of `like`; a graph constant."""
+    return torch.from_numpy(_sine_table(height, width, dim)).to(like.device)
+
+
+class Attention(nn.Module):
+    """Multi-head attention, batch first: query [B,N,D], key [B,M,D], value [B,M,D] -> [B,N,D]."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(dim, dim)
+        self.key = nn.Linear(dim, dim)
+        self.value = nn.Linear(dim, dim)
+        self.out = nn.Linear(dim, dim)
+        for layer in (self.query, self.key, self.value, self.out):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def _split(self, x: Tensor) -> Tensor:
+        batch, count, dim = (int(s) for s in x.shape)
+        return x.reshape(batch, count, self.heads, dim // self.heads).transpose(1, 2)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        q = self._split(self.query(query))
+        k = self._split(self.key(key))
+        v = self._split(self.value(value))
+        q = q * (q.shape[-1] ** -0.5)
+        out = (q @ k.transpose(2, 3)).softmax(-1) @ v
+        return self.out(out.transpose(1, 2).reshape(query.shape))
+
+
+class DecoderStage(nn.Module):
+    """Cross-attention to a map, then self-attention; pre-norm, no FFN, no dropout.
+
+    queries [B,N,D], query_position [N,D], memory [B,C,h,w] -> [B,N,D].
+    """
+
+    def __init__(self, channels: int, dim: int, heads: int) -> None:
+        super().__init__()
+        self.project = pointwise(channels, dim)
+        self.cross_norm = nn.LayerNorm(dim)
+        self.cross = Attention(dim, heads)
+        self.self_norm = nn.LayerNorm(dim)
+        self.self_attention = Attention(dim, heads)
+
+    def forward(self, queries: Tensor, query_position: Tensor, memory: Tensor) -> Tensor:
+        h, w = size_of(memory)
+        value = self.project(memory).flatten(2).transpose(1, 2)
+        key = value + sine_position(h, w, value.shape[-1], value)
+        normed = self.cross_norm(queries)
+        queries = queries + self.cross(normed + query_position, key, value)
+        normed = self.self_norm(queries)
+        placed = normed + query_position
+        return queries + self.self_attention(placed, placed, normed)
+
+
+class Instances(NamedTuple):
+    """Heads of the decoder: logits [B,N,C], objectness [B,N] (logit), kernels [B,N,K]."""
+
+    logits: Tensor
+    objectness: Tensor
+    kernels: Tensor
+
+
+class InstanceDecoder(nn.Module):
+    """Global then local decoding of `num_queries` queries, and the heads."""
+
+    def __init__(self, global_channels: int, local_channels: int, num_classes: int,
+                 num_queries: int, dim: int, heads: int, ffn_dim: int, kernel_dim: int) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(num_queries, dim))
+        self.query_position = nn.Parameter(torch.randn(num_queries, dim))
+        self.global_stage = DecoderStage(global_channels, dim, heads)
+        self.local_stage = DecoderStage(local_channels, dim, heads)
+        self.ffn_norm = nn.LayerNorm(dim)
+        self.ffn1 = nn.Linear(dim, ffn_dim)
+        self.ffn2 = nn.Linear(ffn_dim, dim)
+        self.out_norm = nn.LayerNorm(dim)
+        self.class_head = nn.Linear(dim, num_classes)
+        self.objectness_head = nn.Linear(dim, 1)
+        self.kernel_head = nn.Linear(dim, kernel_dim)
+        for layer in (self.ffn1, self.ffn2):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        nn.init.normal_(self.class_head.weight, std=0.01)
+        nn.init.constant_(self.class_head.bias, -math.log((1 - CLASS_PRIOR) / CLASS_PRIOR))
+        nn.init.normal_(self.objectness_head.weight, std=0.01)
+        nn.init.zeros_(self.objectness_head.bias)
+        nn.init.normal_(self.kernel_head.weight, std=0.01)
+        nn.init.zeros_(self.kernel_head.bias)
+
+    def decode_global(self, x_global: Tensor) -> Tensor:
+        """Q_G [B,N,D]: the queries after attending to X_G [B,C,H/64,W/64]."""
+        queries = self.queries.unsqueeze(0).expand(int(x_global.shape[0]), -1, -1)
+        return self.global_stage(queries, self.query_position, x_global)
+
+    def decode_local(self, queries: Tensor, x_local: Tensor) -> Instances:
+        """Heads of queries [B,N,D] after attending to X_L [B,C,H/64,W/64].
+
+        Query passing (section 3.3 of the paper) calls this with another frame's Q_G.
+        """
+        queries = self.local_stage(queries, self.query_position, x_local)
+        queries = queries + self.ffn2(F.relu(self.ffn1(self.ffn_norm(queries))))
+        queries = self.out_norm(queries)
+        return Instances(self.class_head(queries), self.objectness_head(queries).squeeze(-1),
+                         self.kernel_head(queries))

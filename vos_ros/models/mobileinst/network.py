@@ -1,0 +1,170 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""MobileInst: configuration and the whole network."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import fields
+from typing import Any
+
+from torch import nn
+from torch import Tensor
+
+from vos_ros.models.mobileinst.efficientnet_lite import EfficientNetLite0
+from vos_ros.models.mobileinst.instance_decoder import InstanceDecoder
+from vos_ros.models.mobileinst.layers import Backbone
+from vos_ros.models.mobileinst.layers import half
+from vos_ros.models.mobileinst.layers import pointwise
+from vos_ros.models.mobileinst.layers import pool_to
+from vos_ros.models.mobileinst.layers import size_of
+from vos_ros.models.mobileinst.mask_decoder import MaskDecoder
+
+BACKBONES: dict[str, Callable[['MobileInstConfig'], Backbone]] = {
+    'efficientnet_lite0': lambda config: EfficientNetLite0(drop_path=config.drop_path),
+}
+
+
+@dataclass(frozen=True)
+class MobileInstConfig:
+    """What a MobileInst is made of; `network:` of a model package is this as a mapping.
+
+    backbone: a key of BACKBONES.  num_classes: C.  num_queries: N.  hidden_dim: width of the
+    queries.  mask_dim: width of the mask decoder.  kernel_dim: D, length of a kernel and channels
+    of the mask features.  ffn_dim: hidden width of the one FFN.  heads: attention heads.
+    separable: depthwise-separable 3x3 convolutions in the mask decoder.  drop_path: stochastic
+    depth of the backbone's transformer, training only.
+
+    Raises ValueError naming the field when a value cannot work.
+    """
+
+    backbone: str = 'efficientnet_lite0'
+    num_classes: int = 80
+    num_queries: int = 100
+    hidden_dim: int = 256
+    mask_dim: int = 128
+    kernel_dim: int = 128
+    ffn_dim: int = 512
+    heads: int = 8
+    separable: bool = False
+    drop_path: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise ValueError(f'backbone {self.backbone!r} is not one of {sorted(BACKBONES)}')
+        for name in ('num_classes', 'num_queries', 'hidden_dim', 'mask_dim', 'kernel_dim',
+                     'ffn_dim', 'heads'):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f'{name} must be a positive integer, got {value!r}')
+        if self.hidden_dim % 4 or self.hidden_dim % self.heads:
+            raise ValueError(f'hidden_dim {self.hidden_dim} must be a multiple of 4 (position '
+                             f'embedding) and of heads {self.heads}')
+        if not isinstance(self.separable, bool):
+            raise ValueError(f'separable must be true or false, got {self.separable!r}')
+        if not 0.0 <= self.drop_path < 1.0:
+            raise ValueError(f'drop_path must be in [0, 1), got {self.drop_path!r}')
+
+    @classmethod
+    def from_mapping(cls, mapping: dict[str, Any]) -> 'MobileInstConfig':
+        """Read a mapping such as `network:` in model.yaml; ValueError names an unknown key."""
+        unknown = sorted(set(mapping) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ValueError(f'unknown network setting {unknown[0]!r}; known: '
+                             f'{[field.name for field in fields(cls)]}')
+        return cls(**mapping)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the plain mapping that `from_mapping` reads."""
+        return asdict(self)
+
+
+class MobileInst(nn.Module):
+    """Backbone, mask decoder and dual instance decoder (MobileInst figure 3).
+
+    images float32 [B,3,H,W], RGB, ImageNet mean and standard deviation applied. Any size from 64
+    pixels trains; export wants multiples of 64.
+    """
+
+    def __init__(self, config: MobileInstConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = BACKBONES[config.backbone](config)
+        channels = self.backbone.out_channels
+        self.mask_decoder = MaskDecoder(channels, config.mask_dim, config.separable)
+        self.mask_features = pointwise(config.mask_dim, config.kernel_dim)
+        self.instance_decoder = InstanceDecoder(
+            channels[3], config.mask_dim, config.num_classes, config.num_queries,
+            config.hidden_dim, config.heads, config.ffn_dim, config.kernel_dim)
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """X_G [B,C6,H/64,W/64], X_mask [B,mask_dim,H/8,W/8], mask features [B,D,H/8,W/8].
+
+        Raises ValueError when `images` is not [B,3,H,W] or is under 64 pixels.
+        """
+        if images.ndim != 4 or int(images.shape[1]) != 3:
+            raise ValueError(f'images must be [B, 3, H, W], got {tuple(images.shape)}')
+        if min(size_of(images)) < 64:
+            raise ValueError(f'images must be at least 64x64, got {size_of(images)}')
+        x3, x4, x5, x6 = self.backbone(images)
+        x_mask = self.mask_decoder(x3, x4, x5, x6)
+        return x6, x_mask, self.mask_features(x_mask)
+
+    def forward(self, images: Tensor, passed_queries: Tensor | None = None) -> dict[str, Tensor]:
+        """Run a frame.
+
+        passed_queries [B,N,hidden]: Q_G of another frame of the same video; it goes through the
+        local decoder with this frame's X_L (query passing).
+
+        Returns logits [B,N,C], objectness [B,N], kernels [B,N,D], mask_features [B,D,H/8,W/8],
+        masks [B,N,H/8,W/8] (logits), global_queries [B,N,hidden], and with passed_queries also
+        passed_kernels [B,N,D] and passed_masks [B,N,H/8,W/8].
+        """
+        x_global, x_mask, features = self.encode(images)
+        x_local = pool_local(x_mask)
+        queries = self.instance_decoder.decode_global(x_global)
+        instances = self.instance_decoder.decode_local(queries, x_local)
+        out = {
+            'logits': instances.logits,
+            'objectness': instances.objectness,
+            'kernels': instances.kernels,
+            'mask_features': features,
+            'masks': product(instances.kernels, features),
+            'global_queries': queries,
+        }
+        if passed_queries is not None:
+            if passed_queries.shape != queries.shape:
+                raise ValueError(f'passed_queries must be {tuple(queries.shape)}, '
+                                 f'got {tuple(passed_queries.shape)}')
+            passed = self.instance_decoder.decode_local(passed_queries, x_local)
+            out['passed_kernels'] = passed.kernels
+            out['passed_masks'] = product(passed.kernels, features)
+        return out
+
+
+def pool_local(x_mask: Tensor) -> Tensor:
+    """X_L: X_mask max-pooled from 1/8 to 1/64 (max beats average by 0.4 AP in the paper)."""
+    return pool_to(x_mask, half(half(half(size_of(x_mask)))), 'max')
+
+
+def product(kernels: Tensor, features: Tensor) -> Tensor:
+    """Mask logits [B,N,h,w] = kernels [B,N,D] times features [B,D,h,w] (M = K X_mask)."""
+    h, w = size_of(features)
+    batch, dim = int(features.shape[0]), int(features.shape[1])
+    return (kernels @ features.reshape(batch, dim, h * w)).reshape(batch, -1, h, w)
+
+
+def build(config: MobileInstConfig | dict[str, Any], imagenet: bool = False) -> MobileInst:
+    """Make a MobileInst; `imagenet` loads the backbone's ImageNet weights where we know them.
+
+    Raises ValueError for a bad configuration or a backbone without known weights.
+    """
+    if isinstance(config, dict):
+        config = MobileInstConfig.from_mapping(config)
+    model = MobileInst(config)
+    if imagenet:
+        if not isinstance(model.backbone, EfficientNetLite0):
+            raise ValueError(f'no ImageNet weights are known for {config.backbone}; load its '
+                             'released weights into model.backbone instead')
+        model.backbone.load_imagenet()
+    return model
