@@ -1,0 +1,64 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Which track goes on in which instance of a key frame: kernel association (section 3.4).
+
+MobileInst compares the kernels of consecutive keyframes by cosine and matches them one to one.
+Two things are added for a live camera.  Gates: a pair that is too unlike is no pair, so tracks can
+end and begin.  Overlap: a track's old kernel, multiplied with the new frame's mask features, gives
+that track's mask in the new frame (the paper's kernel reuse), and where it lies tells apart two
+objects that look the same.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vos_ros.tracking.assignment import assign
+from vos_ros.tracking.candidates import BoolArray
+from vos_ros.tracking.candidates import FloatArray
+from vos_ros.tracking.candidates import intersections
+
+# Above any sum of similarities, so a forbidden pair is taken only when nothing else is left.
+_FORBIDDEN = 1e3
+
+
+def cosine_similarity(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the cosine of each row of a [n, D] with each row of b [m, D]; 0 for a zero row."""
+    def normed(x: FloatArray) -> FloatArray:
+        return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), np.float32(1e-12))
+    return normed(a) @ normed(b).T
+
+
+def overlap(a: BoolArray, b: BoolArray) -> FloatArray:
+    """Return the IoU of each mask of a [n, cells] with each of b [m, cells]."""
+    shared, areas = intersections(a, b)
+    united = a.sum(axis=1, dtype=np.float32)[:, None] + areas - shared
+    return shared / np.maximum(united, 1)
+
+
+def match(
+        cosines: FloatArray, overlaps: FloatArray, visible: BoolArray, *, min_cosine: float,
+        lost_min_cosine: float, min_overlap: float, overlap_weight: float,
+        ) -> list[tuple[int, int]]:
+    """Return (track, instance) pairs, one to one, of the greatest total similarity.
+
+    cosines: [n, m] of kernels.  overlaps: [n, m] IoU of the tracks' propagated masks with the
+    instances' masks.  visible: [n], False for lost tracks.  A pair needs ``min_cosine`` and
+    ``min_overlap`` when the track is visible, ``lost_min_cosine`` alone when it is lost.
+    """
+    if not cosines.size:
+        return []
+    floor = np.where(visible, min_cosine, lost_min_cosine)[:, None]
+    allowed = (cosines >= floor) & (~visible[:, None] | (overlaps >= min_overlap))
+    if not allowed.any():
+        return []
+    similarity = (1 - overlap_weight) * cosines + overlap_weight * overlaps
+    rows, columns = assign(np.where(allowed, -similarity, np.float64(_FORBIDDEN)))
+    return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True)
+            if allowed[row, column]]
+
+
+def propagate(kernels: FloatArray, mask_features: FloatArray) -> FloatArray:
+    """Return kernels [n, D] · mask features [D, h, w] = mask logits [n, h, w]."""
+    depth, height, width = mask_features.shape
+    product: NDArray[np.float32] = kernels @ mask_features.reshape(depth, -1)
+    return product.reshape(len(kernels), height, width)

@@ -1,0 +1,250 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Instance tracks from a stream of frames: kernel reuse and kernel association (section 3.4)."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vos_ros.budget.clock import StageClock
+from vos_ros.runtime.letterbox import Letterbox
+from vos_ros.runtime.mobileinst import KeyOutput
+from vos_ros.tracking.association import cosine_similarity
+from vos_ros.tracking.association import match
+from vos_ros.tracking.association import overlap
+from vos_ros.tracking.association import propagate
+from vos_ros.tracking.candidates import BoolArray
+from vos_ros.tracking.candidates import Candidates
+from vos_ros.tracking.candidates import find_candidates
+from vos_ros.tracking.candidates import FloatArray
+from vos_ros.tracking.candidates import intersections
+from vos_ros.tracking.candidates import mask_logit
+from vos_ros.tracking.candidates import repeats
+from vos_ros.tracking.labels import Labelling
+from vos_ros.tracking.labels import LabelPainter
+from vos_ros.tracking.life import stack
+from vos_ros.tracking.life import Track
+from vos_ros.tracking.life import TrackTable
+from vos_ros.tracking.params import InstanceTrackerParams
+from vos_ros.tracking.tracks import StepResult
+from vos_ros.tracking.tracks import Tracks
+from vos_ros.tracking.tracks import TrackState
+
+# A track that coasts must lie about where it lay in the frame before.
+_COAST_OVERLAP = 0.3
+
+
+class InstanceNetwork(Protocol):
+    """What the tracker needs of a network; ``vos_ros.runtime.mobileinst.MobileInst`` is one."""
+
+    input_size: tuple[int, int]
+    mask_size: tuple[int, int]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the class names."""
+
+    def key(self, image: NDArray[np.uint8]) -> KeyOutput:
+        """Find instances."""
+
+    def reuse(
+            self, image: NDArray[np.uint8], kernels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Follow kernels."""
+
+
+class InstanceTracker:
+    """Finds instances on keyframes and follows them, by their kernels, on the frames between.
+
+    Frames may change their size at any time: kernels have no size, so every track lives on, and
+    only the small buffers are made anew.  One thread uses a tracker; ``params`` and ``network``
+    may be exchanged between two steps.
+    """
+
+    def __init__(
+            self, network: InstanceNetwork, params: InstanceTrackerParams | None = None) -> None:
+        """Start without tracks; the first frame is a keyframe."""
+        self.params = params or InstanceTrackerParams()
+        self.clock = StageClock()
+        self._network = network
+        self._table = TrackTable()
+        self._painter: LabelPainter | None = None
+        self._letterbox: Letterbox | None = None
+        self._frame = -1
+        self._kernel_dim = 0
+        self._since_keyframe = 0
+        self._stamp: float | None = None
+
+    @property
+    def network(self) -> InstanceNetwork:
+        """Return the network in use."""
+        return self._network
+
+    @network.setter
+    def network(self, network: InstanceNetwork) -> None:
+        """Go on with another network of the same weights, for example at another input size."""
+        self._network = network
+        self._letterbox = None
+
+    @property
+    def ids_exhausted(self) -> bool:
+        """Return whether the last id was given: see ``reset``."""
+        return self._table.exhausted
+
+    def reset(self, restart_ids: bool = False) -> None:
+        """End all tracks; the next step reports them REMOVED and is a keyframe.
+
+        Ids go on, so that none is used twice in a run, unless ``restart_ids`` is given.
+        """
+        self._table.clear(restart_ids)
+        self._since_keyframe = 0
+        self._stamp = None
+
+    def step(self, frame: NDArray[np.uint8], stamp: float | None = None) -> StepResult:
+        """Track one frame.
+
+        frame: uint8 [H, W, 3] RGB, rows may be strided, any size.
+        stamp: seconds; with it, a gap longer than ``max_gap`` or a jump back in time makes this
+        frame a keyframe.  Timings: resize, network, associate, labels.
+        Raises ValueError for an array that is no such frame; the tracks stay as they were.
+        """
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
+            raise ValueError(f'frame is {frame.dtype}{frame.shape}, must be uint8 (H, W, 3)')
+        params, clock = self.params, self.clock
+        clock.start()
+        keyframe = self._is_keyframe(stamp, params)
+        painter, letterbox = self._fit(frame.shape[:2])
+        threshold = mask_logit(params.mask_threshold)
+        with clock.stage('resize'):
+            image = letterbox.apply(frame)
+        if keyframe:
+            with clock.stage('network'):
+                output = self._network.key(image)
+            self._frame += 1
+            with clock.stage('associate'):
+                self._associate(output, painter.cells, params)
+        else:
+            shown = self._shown()
+            with clock.stage('network'):
+                kernels = stack([track.kernel for track in shown], self._kernel_dim)
+                masks = self._network.reuse(image, kernels)
+            self._frame += 1
+            for track, mask in zip(shown, masks, strict=True):
+                self._move(track, mask[:painter.cells[0], :painter.cells[1]], threshold)
+        self._since_keyframe = 1 if keyframe else self._since_keyframe + 1
+        self._stamp = stamp
+        with clock.stage('labels'):
+            shown = self._shown()
+            labelling = painter.paint(
+                [track.id for track in shown],
+                [track.logits for track in shown if track.logits is not None], threshold)
+            tracks = self._published(shown, labelling)
+        return StepResult(tracks, labelling.label_map, keyframe, clock.finish())
+
+    def _is_keyframe(self, stamp: float | None, params: InstanceTrackerParams) -> bool:
+        if self._since_keyframe == 0 or self._since_keyframe >= params.reuse_interval:
+            return True
+        if stamp is None or self._stamp is None:
+            return False
+        return not 0 <= stamp - self._stamp <= params.max_gap
+
+    def _fit(self, frame_size: tuple[int, int]) -> tuple[LabelPainter, Letterbox]:
+        if self._letterbox is None or self._painter is None \
+                or self._letterbox.frame_size != frame_size:
+            self._letterbox = Letterbox(frame_size, self._network.input_size)
+            self._painter = LabelPainter(self._letterbox, self._network.mask_size)
+        return self._painter, self._letterbox
+
+    def _shown(self) -> list[Track]:
+        return [track for track in self._table.tracks if track.confirmed and track.visible]
+
+    @staticmethod
+    def _move(track: Track, logits: FloatArray, threshold: float) -> None:
+        track.logits = logits
+        track.footprint = (logits > threshold).reshape(-1)
+
+    def _associate(
+            self, output: KeyOutput, cells: tuple[int, int],
+            params: InstanceTrackerParams) -> None:
+        table, tracks = self._table, self._table.tracks
+        found = find_candidates(output, cells, params)
+        self._kernel_dim = output.kernels.shape[1]
+        kernels = stack([track.kernel for track in tracks], self._kernel_dim)
+        propagated = propagate(kernels, output.mask_features)[:, :cells[0], :cells[1]]
+        footprints = propagated.reshape(len(tracks), cells[0] * cells[1]) \
+            > mask_logit(params.mask_threshold)
+        pairs = match(
+            cosine_similarity(kernels, found.kernels), overlap(footprints, found.footprints),
+            np.array([track.visible for track in tracks], bool),
+            min_cosine=params.min_cosine, lost_min_cosine=params.lost_min_cosine,
+            min_overlap=params.min_overlap, overlap_weight=params.overlap_weight)
+        taken = dict(pairs)
+        for row, column in pairs:
+            table.see(tracks[row], found, column, self._frame, params)
+        claimed = found.footprints[sorted(taken.values())]
+        for row, track in enumerate(tracks):
+            if row in taken:
+                continue
+            if self._can_coast(track, footprints[row], claimed, params):
+                table.miss(track, propagated[row], footprints[row], params)
+            else:
+                table.miss(track, None, None, params)
+        self._bear(found, set(taken.values()), params)
+
+    @staticmethod
+    def _can_coast(
+            track: Track, footprint: BoolArray, claimed: BoolArray,
+            params: InstanceTrackerParams) -> bool:
+        """Say whether a track's own kernel still gives a mask worth showing without an instance.
+
+        It must be large enough, lie where the track was, and not on what another track now holds.
+        """
+        before = track.footprint
+        if before is None or footprint.sum() < max(1.0, params.min_area * footprint.size):
+            return False
+        if before.size == footprint.size \
+                and overlap(footprint[None], before[None])[0, 0] < _COAST_OVERLAP:
+            return False
+        return _original(footprint, claimed, params)
+
+    def _bear(self, found: Candidates, taken: set[int], params: InstanceTrackerParams) -> None:
+        """Start tracks from instances that no track claimed and that repeat no visible track."""
+        for column in range(len(found)):
+            if column in taken or found.scores[column] < params.birth_score:
+                continue
+            footprint = found.footprints[column]
+            shown = [track.footprint for track in self._table.tracks
+                     if track.footprint is not None and track.footprint.size == footprint.size]
+            others = np.stack(shown) if shown else np.zeros((0, footprint.size), bool)
+            if _original(footprint, others, params):
+                self._table.bear(found, column, self._frame, params)
+
+    def _published(self, shown: Sequence[Track], labelling: Labelling) -> Tracks:
+        rows = {track.id: row for row, track in enumerate(shown)}
+        removed = self._table.take_removed()
+        gone = {track.id for track in removed}
+        tracks = sorted([track for track in self._table.tracks if track.confirmed] + removed,
+                        key=lambda track: track.id)
+        areas = [int(labelling.areas[rows[t.id]]) if t.id in rows else 0 for t in tracks]
+        boxes = [labelling.boxes[rows[t.id]] if t.id in rows else np.zeros(4) for t in tracks]
+        classes = [int(track.class_probs.argmax()) for track in tracks]
+        return Tracks(
+            ids=np.array([track.id for track in tracks], np.uint32),
+            class_ids=np.array(classes, np.int32),
+            labels=tuple(self._network.classes[index] for index in classes),
+            scores=np.array([track.score for track in tracks], np.float32),
+            states=np.array([TrackState.REMOVED if t.id in gone else t.state(self._frame, area)
+                             for t, area in zip(tracks, areas, strict=True)], np.uint8),
+            ages=np.array([self._frame - track.born for track in tracks], np.uint32),
+            boxes=np.array(boxes, np.float32).reshape(-1, 4),
+            areas=np.array(areas, np.uint32))
+
+
+def _original(footprint: BoolArray, others: BoolArray, params: InstanceTrackerParams) -> bool:
+    """Say whether a mask repeats none of the others."""
+    if not len(others):
+        return True
+    shared, areas = intersections(footprint[None], others)
+    return not repeats(shared[0], footprint.sum(dtype=np.float32), areas, params.duplicate_iou,
+                       params.duplicate_cover).any()

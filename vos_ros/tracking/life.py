@@ -1,0 +1,152 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The life of instance tracks: born, confirmed, seen, coasting, lost, found again, removed."""
+
+from dataclasses import dataclass
+import logging
+
+import numpy as np
+
+from vos_ros.tracking.candidates import BoolArray
+from vos_ros.tracking.candidates import Candidates
+from vos_ros.tracking.candidates import FloatArray
+from vos_ros.tracking.params import InstanceTrackerParams
+from vos_ros.tracking.tracks import MAX_TRACK_ID
+from vos_ros.tracking.tracks import TrackState
+
+_LOGGER = logging.getLogger(__name__)
+_UNCONFIRMED = 0
+
+
+@dataclass
+class Track:
+    """One object over time.
+
+    id: 0 until the track is confirmed.  missed: keyframes since an instance last confirmed it.
+    hits: keyframes that did, in a row.  logits: its mask in the current frame, [h, w] over the
+    cells that the frame covers, None while lost.  footprint: bool [h·w], the same mask decided.
+    born: number of the frame that it was first published in.
+    """
+
+    kernel: FloatArray
+    class_probs: FloatArray
+    score: float
+    logits: FloatArray | None
+    footprint: BoolArray | None
+    id: int = _UNCONFIRMED
+    born: int = 0
+    hits: int = 1
+    missed: int = 0
+
+    @property
+    def confirmed(self) -> bool:
+        """Return whether the track has been published."""
+        return self.id != _UNCONFIRMED
+
+    @property
+    def visible(self) -> bool:
+        """Return whether the track holds a mask in the current frame."""
+        return self.logits is not None
+
+    def hide(self) -> None:
+        """Take the track's mask away; its kernel stays to find it by."""
+        self.logits = None
+        self.footprint = None
+
+    def state(self, frame: int, area: int) -> TrackState:
+        """Return the state to publish in a frame in which the track shows ``area`` pixels."""
+        if not area:
+            return TrackState.LOST
+        return TrackState.NEW if self.born == frame else TrackState.TRACKED
+
+
+class TrackTable:
+    """The tracks alive, and the only place that gives out ids."""
+
+    def __init__(self) -> None:
+        """Start empty, with id 1 next."""
+        self.tracks: list[Track] = []
+        self._next_id = 1
+        self._removed: list[Track] = []
+
+    @property
+    def exhausted(self) -> bool:
+        """Return whether no id is left: no track is confirmed any more until ids start again."""
+        return self._next_id > MAX_TRACK_ID
+
+    def take_removed(self) -> list[Track]:
+        """Return the published tracks that ended since the last call, each exactly once."""
+        removed, self._removed = self._removed, []
+        return removed
+
+    def clear(self, restart_ids: bool = False) -> None:
+        """End every track; ids go on from where they are unless told to start again at 1."""
+        for track in list(self.tracks):
+            self._end(track)
+        if restart_ids:
+            self._next_id = 1
+
+    def see(
+            self, track: Track, found: Candidates, row: int, frame: int,
+            params: InstanceTrackerParams) -> None:
+        """Carry a track on in an instance: newest mask, running score, class and kernel."""
+        past = params.score_momentum
+        track.score = past * track.score + (1 - past) * float(found.scores[row])
+        track.class_probs = past * track.class_probs + (1 - past) * found.class_probs[row]
+        past = params.kernel_momentum
+        track.kernel = past * track.kernel + (1 - past) * found.kernels[row] if past \
+            else found.kernels[row]
+        track.logits, track.footprint = found.logits[row], found.footprints[row]
+        track.hits += 1
+        track.missed = 0
+        self._confirm(track, frame, params)
+
+    def miss(
+            self, track: Track, logits: FloatArray | None, footprint: BoolArray | None,
+            params: InstanceTrackerParams) -> None:
+        """Note that no instance confirmed a track; it coasts on the mask given, else is lost."""
+        track.hits = 0
+        track.missed += 1
+        if not track.confirmed or track.missed > params.coast_keyframes + params.lost_keyframes:
+            self._end(track)
+        elif logits is not None and track.visible and track.missed <= params.coast_keyframes:
+            track.logits, track.footprint = logits, footprint
+        else:
+            track.hide()
+
+    def bear(
+            self, found: Candidates, row: int, frame: int, params: InstanceTrackerParams) -> bool:
+        """Start a track from an instance; False when ``max_tracks`` are alive and none is lost."""
+        if len(self.tracks) >= params.max_tracks:
+            lost = [track for track in self.tracks if not track.visible]
+            if not lost:
+                return False
+            self._end(max(lost, key=lambda track: track.missed))
+        track = Track(
+            kernel=found.kernels[row], class_probs=found.class_probs[row],
+            score=float(found.scores[row]), logits=found.logits[row],
+            footprint=found.footprints[row])
+        self.tracks.append(track)
+        self._confirm(track, frame, params)
+        return True
+
+    def _confirm(self, track: Track, frame: int, params: InstanceTrackerParams) -> None:
+        if track.confirmed or track.hits < params.confirm_keyframes or self.exhausted:
+            return
+        track.id, track.born = self._next_id, frame
+        self._next_id += 1
+        if self.exhausted:
+            _LOGGER.warning('track id %d, the last one, is given: no new tracks until a reset '
+                            'that starts the ids again', MAX_TRACK_ID)
+
+    def _end(self, track: Track) -> None:
+        # By identity: a dataclass compares by value, and values here are arrays.
+        self.tracks = [other for other in self.tracks if other is not track]
+        if track.confirmed:
+            track.hide()
+            self._removed.append(track)
+
+
+def stack(rows: list[FloatArray], width: int) -> FloatArray:
+    """Return vectors as one array [n, width], for no vectors too."""
+    return np.stack(rows).astype(np.float32) if rows else np.zeros((0, width), np.float32)
