@@ -1,0 +1,127 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Images and instances from a COCO instances JSON file."""
+
+from collections.abc import Collection
+from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+import io
+import json
+import os
+from pathlib import Path
+import zlib
+
+import cv2
+from pycocotools.coco import COCO
+
+from vos_ros.data.instances import Instance
+from vos_ros.data.instances import MaskedImage
+
+
+class DataError(ValueError):
+    """Data on disk is not what it should be; the message names the file or the entry."""
+
+
+def load_coco(annotations: str | os.PathLike[str]) -> COCO:
+    """Read a COCO JSON file quietly; DataError naming the file when it is not one."""
+    path = Path(annotations)
+    if not path.is_file():
+        raise DataError(f'{path}: no such annotation file')
+    try:
+        with redirect_stdout(io.StringIO()):
+            coco = COCO(str(path))
+    except (json.JSONDecodeError, KeyError, AssertionError, TypeError) as error:
+        raise DataError(f'{path}: is not a COCO instances file ({error!r})') from error
+    for part in ('images', 'annotations', 'categories'):
+        if not isinstance(coco.dataset, dict) or part not in coco.dataset:
+            raise DataError(f'{path}: has no {part!r}, so it is not a COCO instances file')
+    return coco
+
+
+def held_out(image_id: int, parts: int = 5) -> bool:
+    """Tell whether an image belongs to the part that is kept for validation, by its id alone."""
+    return zlib.crc32(str(image_id).encode()) % parts == 0
+
+
+def class_map(coco: COCO, classes: Sequence[str]) -> dict[int, int]:
+    """Map category ids to indices into `classes`, by category name or else by supercategory.
+
+    Raises DataError naming the first category that is neither.
+    """
+    out = {}
+    for category in coco.dataset['categories']:
+        for name in (category['name'], category.get('supercategory')):
+            if name in classes:
+                out[category['id']] = list(classes).index(name)
+                break
+        else:
+            raise DataError(
+                f'category {category["name"]!r} (supercategory '
+                f'{category.get("supercategory")!r}) is none of {", ".join(classes)}')
+    return out
+
+
+def read_rgb(path: str | os.PathLike[str]) -> cv2.typing.MatLike:
+    """Read an image file as uint8 [H, W, 3] RGB; DataError naming it when it cannot be read."""
+    image = cv2.imread(os.fspath(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DataError(f'{path}: no such image, or not readable as one')
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+class CocoImages:
+    """The images of a COCO instances file, decoded when asked for.
+
+    folder: where the images lie.
+    annotations: the JSON file.
+    classes: class names; a category is matched by its own name, else by its supercategory.
+        None keeps the file's categories in their order.
+    keep: file names or image ids to keep (None: all).
+
+    Annotations marked iscrowd are left out: they are no single object.
+    Raises DataError naming the file or category at fault.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], annotations: str | os.PathLike[str],
+                 classes: Sequence[str] | None = None,
+                 keep: Collection[int | str] | None = None) -> None:
+        """Read the JSON file and check that the categories have a class."""
+        self.folder = Path(folder)
+        self.coco = load_coco(annotations)
+        if classes is None:
+            classes = [c['name'] for c in self.coco.dataset['categories']]
+        self.classes = tuple(classes)
+        self._class_of = class_map(self.coco, self.classes)
+        images = sorted(self.coco.dataset['images'], key=lambda image: image['id'])
+        if keep is not None:
+            images = [i for i in images if i['id'] in keep or i['file_name'] in keep]
+        if not images:
+            raise DataError(f'{annotations}: no image is left to read')
+        self.images = images
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[MaskedImage]:
+        """Go through all images in the order of their ids."""
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: int) -> MaskedImage:
+        """Decode one image and its instances."""
+        entry = self.images[index]
+        path = self.folder / entry['file_name']
+        rgb = read_rgb(path)
+        if rgb.shape[:2] != (entry['height'], entry['width']):
+            raise DataError(f'{path}: is {rgb.shape[1]} x {rgb.shape[0]}, the annotations say '
+                            f'{entry["width"]} x {entry["height"]}')
+        instances = []
+        for annotation in self.coco.imgToAnns[entry['id']]:
+            if annotation.get('iscrowd'):
+                continue
+            instance = Instance.from_full(
+                self.coco.annToMask(annotation), self._class_of[annotation['category_id']])
+            if instance is not None:
+                instances.append(instance)
+        return MaskedImage(rgb, tuple(instances), entry['file_name'])
