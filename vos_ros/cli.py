@@ -1,0 +1,55 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The ``vos-ros`` command: one line a subcommand, each imported only when it is called."""
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+import sys
+
+from vos_ros.budget.threads import one_blas_thread
+
+# name → (module with add_arguments(parser) and run(args) -> int, what it does).
+COMMANDS: dict[str, tuple[str, str]] = {
+    'track': ('vos_ros.tracking.command', 'masks and track ids on a video, without ROS'),
+}
+
+_SUMMARY = 'Video object segmentation for ROS 2: what needs no running ROS.'
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; return its exit status, 2 for a wrong command line."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    listing = '\n'.join(f'  {name:<10} {about}' for name, (_, about) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog='vos-ros', description=_SUMMARY, epilog=f'commands:\n{listing}\n\n'
+        'vos-ros COMMAND --help says more.', usage='vos-ros COMMAND ...',
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    if not arguments or arguments[0] in ('-h', '--help'):
+        parser.print_help()
+        return 0 if arguments else 2
+    name = arguments[0]
+    if name not in COMMANDS:
+        parser.error(f'there is no command {name!r}; commands: {", ".join(COMMANDS)}')
+    one_blas_thread()
+    module_name = COMMANDS[name][0]
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if (error.name or '').startswith('vos_ros'):
+            raise
+        print(f'vos-ros {name}: needs the Python package {error.name!r}, which is not installed',
+              file=sys.stderr)
+        return 1
+    command = argparse.ArgumentParser(prog=f'vos-ros {name}', description=module.__doc__,
+                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    module.add_arguments(command)
+    try:
+        return module.run(command.parse_args(arguments[1:]))
+    except KeyboardInterrupt:
+        print(f'vos-ros {name}: interrupted', file=sys.stderr)
+        return 130
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,154 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Track instances in a video file or a folder of images, without ROS; draw and count them."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import fields
+import json
+from pathlib import Path
+import sys
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vos_ros.runtime.mobileinst import MobileInst
+from vos_ros.runtime.package import load_package
+from vos_ros.runtime.package import PackageError
+from vos_ros.runtime.session import GraphError
+from vos_ros.tracking.drawing import contact_sheet
+from vos_ros.tracking.drawing import draw_tracks
+from vos_ros.tracking.instances import InstanceTracker
+from vos_ros.tracking.params import InstanceTrackerParams
+
+_IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
+_QUICK_FRAMES = 24
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments, one for each parameter of the tracker among them."""
+    parser.add_argument('video', help='a video file, or a folder of images in name order')
+    parser.add_argument('--out', help='write the overlay to this .mp4')
+    parser.add_argument('--sheet', help='write a contact sheet of the overlay to this .png')
+    parser.add_argument('--model', default='mobileinst-lite0',
+                        help='a model package: its folder, or its name')
+    parser.add_argument('--threads', type=int, default=2, help='threads of the network')
+    parser.add_argument('--provider', action='append', default=None,
+                        help='what should compute, best first (repeatable); the CPU if not given')
+    parser.add_argument('--frames', type=int, default=0, help='stop after so many frames; 0: all')
+    parser.add_argument('--json', action='store_true', help='print the summary as JSON, last line')
+    parser.add_argument('--quick', action='store_true', help=f'only {_QUICK_FRAMES} frames')
+    group = parser.add_argument_group('tracker')
+    for entry in fields(InstanceTrackerParams):
+        group.add_argument(
+            '--' + entry.name.replace('_', '-'), dest=entry.name, default=entry.default,
+            type=type(entry.default), help=entry.metadata['description'])
+
+
+def run(args: argparse.Namespace) -> int:
+    """Track the video; return 0, or 1 with a message on stderr."""
+    try:
+        params = InstanceTrackerParams(
+            **{entry.name: getattr(args, entry.name) for entry in fields(InstanceTrackerParams)})
+        network = MobileInst(load_package(args.model), args.threads, args.provider or ('cpu',))
+        return _track(args, network, InstanceTracker(network, params))
+    except (OSError, ValueError, PackageError, GraphError) as error:
+        print(f'vos-ros track: {error}', file=sys.stderr)
+        return 1
+
+
+def read_frames(source: str) -> Iterator[tuple[NDArray[np.uint8], float | None]]:
+    """Yield (uint8 [H, W, 3] RGB, seconds or None) of a video file or a folder of images.
+
+    Raises FileNotFoundError, or ValueError for what OpenCV cannot read.
+    """
+    path = Path(source)
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in _IMAGES)
+        if not files:
+            raise ValueError(f'{source}: no image ({", ".join(_IMAGES)}) in this folder')
+        for file in files:
+            image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+            if image is None:
+                raise ValueError(f'{file}: is not an image that OpenCV can read')
+            yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB), None  # type: ignore[misc]
+        return
+    if not path.is_file():
+        raise FileNotFoundError(f'{source}: no such file or folder')
+    capture = cv2.VideoCapture(str(path))
+    try:
+        count = 0
+        rate = capture.get(cv2.CAP_PROP_FPS) or 30.0
+        while True:
+            ok, image = capture.read()
+            if not ok:
+                break
+            yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB), count / rate  # type: ignore[misc]
+            count += 1
+        if not count:
+            raise ValueError(f'{source}: is not a video that OpenCV can read')
+    finally:
+        capture.release()
+
+
+def _track(args: argparse.Namespace, network: MobileInst, tracker: InstanceTracker) -> int:
+    print(f'{network.package}, {args.threads} threads, {", ".join(network.providers)}')
+    limit = _QUICK_FRAMES if args.quick else args.frames
+    writer: cv2.VideoWriter | None = None
+    pictures: list[NDArray[np.uint8]] = []
+    seen: dict[int, int] = {}
+    count, keep_every = 0, 1
+    network.warm()
+    for frame, stamp in read_frames(args.video):
+        if limit and count >= limit:
+            break
+        result = tracker.step(frame, stamp)
+        for track_id in result.tracks.ids[result.tracks.areas > 0]:
+            seen[int(track_id)] = seen.get(int(track_id), 0) + 1
+        if args.out or args.sheet:
+            picture = draw_tracks(frame, result.label_map, result.tracks)
+            if args.out:
+                writer = writer or _writer(args.out, picture, stamp is not None and args.video)
+                writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            if args.sheet and count % keep_every == 0:
+                pictures.append(picture)
+                # Bounded however long the video is: half of what is kept goes when it is full.
+                if len(pictures) == 48:
+                    pictures, keep_every = pictures[::2], keep_every * 2
+        count += 1
+        if count % 25 == 0:
+            print(f'\r{count} frames, {len(seen)} tracks', end='', file=sys.stderr, flush=True)
+    print(f'\r{count} frames, {len(seen)} tracks', file=sys.stderr)
+    if writer is not None:
+        writer.release()
+    if args.sheet:
+        chosen = pictures[::max(1, len(pictures) // 24)]
+        cv2.imwrite(args.sheet, cv2.cvtColor(contact_sheet(chosen), cv2.COLOR_RGB2BGR))
+    _report(args, tracker, count, seen)
+    return 0
+
+
+def _writer(out: str, picture: NDArray[np.uint8], video: str | bool) -> cv2.VideoWriter:
+    capture = cv2.VideoCapture(video) if isinstance(video, str) else None
+    rate = (capture.get(cv2.CAP_PROP_FPS) if capture else 0) or 30.0
+    writer = cv2.VideoWriter(out, cv2.VideoWriter.fourcc(*'mp4v'), rate, picture.shape[1::-1])
+    if not writer.isOpened():
+        raise ValueError(f'{out}: OpenCV cannot write a video there')
+    return writer
+
+
+def _report(
+        args: argparse.Namespace, tracker: InstanceTracker, count: int, seen: dict[int, int],
+        ) -> None:
+    figures: dict[str, float] = {'frames': count, 'tracks': len(seen)}
+    print(f'{"stage":<12}{"median ms":>10}{"p95 ms":>10}')
+    for name, stage in tracker.clock.summary().items():
+        print(f'{name:<12}{stage.median:>10.2f}{stage.p95:>10.2f}')
+        figures[f'{name}_ms'] = round(stage.median, 3)
+        figures[f'{name}_p95_ms'] = round(stage.p95, 3)
+    longest = sorted(seen.items(), key=lambda item: -item[1])[:10]
+    print('longest tracks: ' + ', '.join(
+        f'id {track_id}: {100 * frames / count:.0f} %' for track_id, frames in longest))
+    if args.json:
+        print(json.dumps(figures))
