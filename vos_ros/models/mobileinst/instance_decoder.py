@@ -46,6 +46,26 @@ def sine_position(height: int, width: int, dim: int, like: Tensor) -> Tensor:
     return torch.from_numpy(_sine_table(height, width, dim)).to(like.device)
 
 
+@lru_cache(maxsize=64)
+def _fourier_table(height: int, width: int, bands: int) -> np.ndarray:
+    waves = []
+    for axis, length in ((1, height), (2, width)):
+        place = (np.arange(length) + 0.5) / length
+        angle = np.pi * np.arange(1, bands + 1)[:, None] * place
+        wave = np.concatenate([np.cos(angle), np.sin(angle)])
+        wave = wave[:, :, None] if axis == 1 else wave[:, None, :]
+        waves.append(np.broadcast_to(wave, (2 * bands, height, width)))
+    return np.concatenate(waves)[None].astype(np.float32)
+
+
+def fourier_position(height: int, width: int, bands: int, like: Tensor) -> Tensor:
+    """Cos and sin of k pi y and k pi x, k = 1..bands: [1, 4 * bands, height, width].
+
+    y and x are pixel centres in 0..1. On the device of `like`; a graph constant.
+    """
+    return torch.from_numpy(_fourier_table(height, width, bands)).to(like.device)
+
+
 class Attention(nn.Module):
     """Multi-head attention, batch first: query [B,N,D], key [B,M,D], value [B,M,D] -> [B,N,D]."""
 

@@ -12,6 +12,7 @@ from torch import nn
 from torch import Tensor
 
 from vos_ros.models.mobileinst.efficientnet_lite import EfficientNetLite0
+from vos_ros.models.mobileinst.instance_decoder import fourier_position
 from vos_ros.models.mobileinst.instance_decoder import InstanceDecoder
 from vos_ros.models.mobileinst.layers import Backbone
 from vos_ros.models.mobileinst.layers import half
@@ -33,7 +34,8 @@ class MobileInstConfig:
     queries.  mask_dim: width of the mask decoder.  kernel_dim: D, length of a kernel and channels
     of the mask features.  ffn_dim: hidden width of the one FFN.  heads: attention heads.
     separable: depthwise-separable 3x3 convolutions in the mask decoder.  drop_path: stochastic
-    depth of the backbone's transformer, training only.
+    depth of the backbone's transformer, training only.  position_bands: Fourier bands of the
+    position added to X_mask; 0 adds none, as the paper draws it.
 
     Raises ValueError naming the field when a value cannot work.
     """
@@ -48,6 +50,7 @@ class MobileInstConfig:
     heads: int = 8
     separable: bool = False
     drop_path: float = 0.1
+    position_bands: int = 8
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
@@ -62,6 +65,9 @@ class MobileInstConfig:
                              f'embedding) and of heads {self.heads}')
         if not isinstance(self.separable, bool):
             raise ValueError(f'separable must be true or false, got {self.separable!r}')
+        bands = self.position_bands
+        if isinstance(bands, bool) or not isinstance(bands, int) or not 0 <= bands <= 64:
+            raise ValueError(f'position_bands must be an integer in 0..64, got {bands!r}')
         if not 0.0 <= self.drop_path < 1.0:
             raise ValueError(f'drop_path must be in [0, 1), got {self.drop_path!r}')
 
@@ -92,6 +98,10 @@ class MobileInst(nn.Module):
         self.backbone = BACKBONES[config.backbone](config)
         channels = self.backbone.out_channels
         self.mask_decoder = MaskDecoder(channels, config.mask_dim, config.separable)
+        self.position: nn.Conv2d | None = None
+        if config.position_bands:
+            self.position = nn.Conv2d(4 * config.position_bands, config.mask_dim, 1, bias=False)
+            nn.init.normal_(self.position.weight, std=0.02)
         self.mask_features = pointwise(config.mask_dim, config.kernel_dim)
         self.instance_decoder = InstanceDecoder(
             channels[3], config.mask_dim, config.num_classes, config.num_queries,
@@ -108,6 +118,12 @@ class MobileInst(nn.Module):
             raise ValueError(f'images must be at least 64x64, got {size_of(images)}')
         x3, x4, x5, x6 = self.backbone(images)
         x_mask = self.mask_decoder(x3, x4, x5, x6)
+        if self.position is not None:
+            # Convolutional features hardly know where they are, so one kernel could not tell two
+            # look-alike objects apart. Added before the pooling to X_L, so that the queries (whose
+            # attention values carry no position embedding) can read it too and answer with it.
+            waves = fourier_position(*size_of(x_mask), self.config.position_bands, x_mask)
+            x_mask = x_mask + self.position(waves)
         return x6, x_mask, self.mask_features(x_mask)
 
     def forward(self, images: Tensor, passed_queries: Tensor | None = None) -> dict[str, Tensor]:
