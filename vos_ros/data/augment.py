@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from vos_ros.data.compose import blend
+from vos_ros.data.compose import MEAN_COLOUR
 from vos_ros.data.compose import place
 from vos_ros.data.compose import similarity
 from vos_ros.data.compose import warp_image
@@ -35,12 +36,12 @@ class AugmentConfig:
 
     height: int = 320
     width: int = 448
-    scale: tuple[float, float] = (0.6, 1.8)
+    scale: tuple[float, float] = (0.7, 2.0)
     turn: float = 8.0
     pastes: int = 6
     paste_size: tuple[float, float] = (0.08, 0.7)
     colour: float = 1.0
-    min_area: int = 48
+    min_area: int = 100
     min_visible: float = 0.15
 
 
@@ -78,7 +79,11 @@ class Augmenter:
         config = self.config
         height, width = config.height, config.width
         matrix = self._view(rng, image)
-        rgb = warp_image(image.rgb, matrix, height, width)
+        rgb = Look(rng, config.colour).apply(warp_image(image.rgb, matrix, height, width))
+        # The padding keeps its colour, as the letterbox at run time has it.
+        inside = np.full(image.rgb.shape[:2], 255, np.uint8)
+        rgb[cv2.warpAffine(inside, matrix, (width, height), flags=cv2.INTER_NEAREST) == 0] = (
+            MEAN_COLOUR)
         masks, classes, areas = [], [], []
         for instance in image.instances:
             offset = matrix.copy()
@@ -99,11 +104,12 @@ class Augmenter:
             masks.append(mask)
             classes.append(class_id)
             areas.append(area)
-        rgb = degrade(rng, Look(rng, config.colour).apply(rgb), config.colour)
+        rgb = degrade(rng, rgb, config.colour)
         keep = [i for i, mask in enumerate(masks)
                 if int(mask.sum()) >= max(config.min_area, config.min_visible * areas[i])]
-        stack = (np.stack([masks[i] for i in keep]) if keep
-                 else np.zeros((0, height, width), np.uint8))
+        stack = np.zeros((len(keep), height, width), np.uint8)
+        for row, i in enumerate(keep):
+            stack[row] = masks[i]
         return ImageSample(rgb, stack, np.array([classes[i] for i in keep], np.int64))
 
     def _view(self, rng: np.random.Generator, image: MaskedImage) -> np.ndarray:

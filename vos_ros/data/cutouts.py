@@ -29,7 +29,7 @@ _FLAT_SHARE = 0.15
 
 @dataclass(frozen=True)
 class Cutout:
-    """An object on its own: rgb uint8 [h, w, 3], alpha uint8 [h, w], class_id, where it is from."""
+    """An object on its own: rgb uint8 [h, w, 3], alpha uint8 [h, w], its class and origin."""
 
     rgb: NDArray[np.uint8]
     alpha: NDArray[np.uint8]

@@ -63,7 +63,7 @@ class MaskedImage:
 
 @dataclass(frozen=True)
 class ImageSample:
-    """What a network is trained on: rgb uint8 [H, W, 3], masks uint8 [n, H, W], classes int64 [n]."""
+    """A training image: rgb uint8 [H, W, 3], masks uint8 [n, H, W], classes int64 [n]."""
 
     rgb: U8
     masks: U8

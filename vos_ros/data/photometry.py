@@ -63,5 +63,5 @@ def motion_blur(rgb: U8, dx: float, dy: float) -> U8:
     kernel = np.zeros((side, side), np.float32)
     middle = side / 2 - 0.5
     for t in np.linspace(-0.5, 0.5, 2 * side):
-        kernel[int(round(middle + t * dy)), int(round(middle + t * dx))] += 1
+        kernel[round(middle + float(t) * dy), round(middle + float(t) * dx)] += 1
     return cv2.filter2D(rgb, -1, kernel / kernel.sum())  # type: ignore[return-value]
