@@ -1,0 +1,55 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What every test shares: which ones can run here, and a ROS 2 network of their own."""
+
+import importlib.util
+import os
+from pathlib import Path
+import sys
+import tempfile
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # `pytest` alone does not put the checkout on the path
+
+# Nodes of these tests and nodes elsewhere on this machine or network must not see each other.
+os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
+os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+os.environ.setdefault('ROS_LOG_DIR', tempfile.mkdtemp(prefix='vos_ros_log_'))
+
+
+def _available(*modules):
+    try:
+        return all(importlib.util.find_spec(m) is not None for m in modules)
+    except ModuleNotFoundError:  # a parent package is missing
+        return False
+
+
+HAVE_ROS = _available('rclpy', 'vos_ros.msg')
+HAVE_LAUNCH = HAVE_ROS and _available('launch', 'launch_ros', 'launch_testing')
+
+
+def pytest_configure(config):
+    """Fail instead of skipping where the environment is meant to be whole (make test)."""
+    if os.environ.get('VOS_ROS_REQUIRE_ROS') and not HAVE_ROS:
+        raise pytest.UsageError(
+            'rclpy or the built vos_ros messages cannot be imported: run the tests with make test')
+
+
+def pytest_report_header(config):
+    """Say in which ROS the tests run."""
+    ros = os.environ.get('ROS_DISTRO', 'unknown distribution') if HAVE_ROS else 'absent'
+    return (f'ROS 2: {ros}, domain {os.environ["ROS_DOMAIN_ID"]}; '
+            f'launch: {"present" if HAVE_LAUNCH else "absent"}')
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs ROS or launch where they are absent, and say so."""
+    for item in items:
+        if item.get_closest_marker('ros') and not HAVE_ROS:
+            item.add_marker(pytest.mark.skip(
+                reason='needs rclpy and the built vos_ros messages (make test)'))
+        if item.get_closest_marker('launch') and not HAVE_LAUNCH:
+            item.add_marker(pytest.mark.skip(
+                reason='needs launch, launch_ros and launch_testing (a ROS 2 installation)'))
