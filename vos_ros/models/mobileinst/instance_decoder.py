@@ -42,8 +42,8 @@ def _sine_table(height: int, width: int, dim: int) -> np.ndarray:
 
 
 def sine_position(height: int, width: int, dim: int, like: Tensor) -> Tensor:
-    """Sine position embedding [height * width, dim] on the device of `like`; a graph constant."""
-    return torch.from_numpy(_sine_table(height, width, dim)).to(like.device)
+    """Sine position embedding [height * width, dim] as `like` is; a graph constant."""
+    return torch.from_numpy(_sine_table(height, width, dim)).to(like)
 
 
 @lru_cache(maxsize=64)
@@ -61,9 +61,9 @@ def _fourier_table(height: int, width: int, bands: int) -> np.ndarray:
 def fourier_position(height: int, width: int, bands: int, like: Tensor) -> Tensor:
     """Cos and sin of k pi y and k pi x, k = 1..bands: [1, 4 * bands, height, width].
 
-    y and x are pixel centres in 0..1. On the device of `like`; a graph constant.
+    y and x are pixel centres in 0..1. Device and dtype of `like`; a graph constant.
     """
-    return torch.from_numpy(_fourier_table(height, width, bands)).to(like.device)
+    return torch.from_numpy(_fourier_table(height, width, bands)).to(like)
 
 
 class Attention(nn.Module):
