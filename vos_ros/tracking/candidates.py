@@ -49,7 +49,8 @@ def mask_logit(probability: float) -> float:
 
 
 def find_candidates(
-        output: KeyOutput, cells: tuple[int, int], params: InstanceTrackerParams) -> Candidates:
+        output: KeyOutput, cells: tuple[int, int], params: InstanceTrackerParams,
+        ) -> Candidates:
     """Score a key frame's queries and return those that can start or carry on a track.
 
     score = sqrt(class · objectness) · maskness, with maskness the mean probability inside the
@@ -58,11 +59,11 @@ def find_candidates(
     """
     probs = sigmoid(output.logits)
     scores = np.sqrt(probs.max(axis=1) * sigmoid(output.objectness))
-    # Maskness is at most 1, so a query below the threshold already cannot come above it: its mask
-    # need not be looked at.
+    # Maskness is at most 1, so a query below the threshold already cannot come above it: its
+    # mask need not be looked at.
     rows = np.flatnonzero(scores >= params.keep_score)
     logits = output.masks[rows, :cells[0], :cells[1]]
-    flat = logits.reshape(len(rows), -1)
+    flat = logits.reshape(len(rows), cells[0] * cells[1])
     footprints = flat > mask_logit(params.mask_threshold)
     areas = footprints.sum(axis=1)
     maskness = np.where(footprints, sigmoid(flat), np.float32(0)).sum(axis=1) / areas.clip(1)

@@ -1,0 +1,111 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The tracker on a real exported network (random weights: what it finds is noise, but real)."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from vos_ros.cli import main
+from vos_ros.runtime.letterbox import Letterbox
+from vos_ros.runtime.mobileinst import MobileInst
+from vos_ros.runtime.package import load_package
+from vos_ros.tracking.candidates import find_candidates
+from vos_ros.tracking.instances import InstanceTracker
+from vos_ros.tracking.labels import LabelPainter
+from vos_ros.tracking.params import InstanceTrackerParams
+
+# Random weights are unsure of everything.
+OPEN = dict(birth_score=0.0, keep_score=0.0, confirm_keyframes=1, coast_keyframes=0, min_area=0.0)
+
+
+@pytest.fixture(scope='module')
+def network(tiny_package):
+    return MobileInst(load_package(tiny_package))
+
+
+def frames(count, size=(240, 320)):
+    rng = np.random.default_rng(8)
+    noise = rng.integers(0, 255, (size[0] + 4 * count, size[1], 3), dtype=np.uint8)
+    noise = cv2.GaussianBlur(noise, (0, 0), 9)
+    noise = cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX)
+    return [noise[4 * i:4 * i + size[0]] for i in range(count)]
+
+
+def same_partition(a, b):
+    """Say whether two label maps divide the frame alike, whatever the ids."""
+    pairs = set(zip(a.ravel().tolist(), b.ravel().tolist(), strict=True))
+    return len(pairs) == len({x for x, _ in pairs}) == len({y for _, y in pairs}) \
+        and all((x == 0) == (y == 0) for x, y in pairs)
+
+
+def test_interval_one_equals_inference_frame_by_frame(network):
+    params = InstanceTrackerParams(reuse_interval=1, **OPEN)
+    tracker = InstanceTracker(network, params)
+    found_some = 0
+    for frame in frames(6):
+        result = tracker.step(frame)
+        alone = InstanceTracker(network, params).step(frame)
+        assert same_partition(result.label_map, alone.label_map)
+        letterbox = Letterbox(frame.shape[:2], network.input_size)
+        painter = LabelPainter(letterbox, network.mask_size)
+        found = find_candidates(network.key(letterbox.apply(frame)), painter.cells, params)
+        plain = painter.paint(range(1, len(found) + 1), list(found.logits),
+                              np.log(0.45 / 0.55)).label_map
+        assert same_partition(result.label_map, plain)
+        found_some = max(found_some, len(np.unique(plain)) - 1)
+    assert found_some >= 2
+
+
+def test_reuse_frames_show_the_key_frames_kernels(network, monkeypatch):
+    tracker = InstanceTracker(network, InstanceTrackerParams(reuse_interval=3, **OPEN))
+    calls = []
+    key = network.key
+    monkeypatch.setattr(network, 'key', lambda image: calls.append('key') or key(image))
+    still = frames(1)[0]
+    results = [tracker.step(still) for _ in range(7)]
+    assert len(calls) == 3
+    for first in (0, 3):
+        for later in (first + 1, first + 2):
+            assert np.mean(results[first].label_map != results[later].label_map) < 1e-3
+
+
+def test_track_command(tiny_package, tmp_path, capsys):
+    folder = tmp_path / 'frames'
+    folder.mkdir()
+    for index, frame in enumerate(frames(5)):
+        cv2.imwrite(str(folder / f'{index:03}.png'), frame)
+    out, sheet = tmp_path / 'o.mp4', tmp_path / 's.png'
+    status = main([
+        'track', str(folder), '--model', str(tiny_package), '--out', str(out), '--sheet',
+        str(sheet), '--json', '--birth-score', '0', '--keep-score', '0',
+        '--confirm-keyframes', '1'])
+    assert status == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures['frames'] == 5 and figures['tracks'] >= 1 and figures['network_ms'] > 0
+    assert cv2.imread(str(sheet)).shape[1] > 400
+    capture = cv2.VideoCapture(str(out))
+    assert capture.isOpened() and capture.read()[1].shape == (240, 320, 3)
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['nowhere.mp4'], 'nowhere.mp4: no such file'),
+    (['.', '--model', 'nothing'], 'nothing: no such model package'),
+    (['.', '--reuse-interval', '0'], 'reuse_interval is 0'),
+    (['.', '--provider', 'gpu'], "provider 'gpu' is unknown"),
+])
+def test_track_command_faults(tiny_package, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    rest = [] if '--model' in arguments else ['--model', str(tiny_package)]
+    assert main(['track', *arguments, *rest]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_command_table(capsys):
+    assert main(['--help']) == 0
+    assert 'track' in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        main(['trakc'])
+    assert stop.value.code == 2 and "no command 'trakc'" in capsys.readouterr().err
