@@ -1,0 +1,259 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What every tracker node does around its tracker: images in, results out, nothing silent."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+import math
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.clock import JumpThreshold
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.task import Future
+from rclpy.time import Time
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+
+from vos_ros.budget.clock import StageClock
+from vos_ros.msg import Latency
+from vos_ros.nodes import images
+from vos_ros.nodes.counters import FrameCounters
+from vos_ros.nodes.diagnostics import Diagnostics
+from vos_ros.nodes.image_input import Arrival
+from vos_ros.nodes.image_input import ImageInput
+from vos_ros.nodes.live_parameters import LiveParameters
+from vos_ros.nodes.live_parameters import Values
+from vos_ros.nodes.outputs import Outputs
+from vos_ros.nodes.parameters import Table
+from vos_ros.nodes.run import NodeFailure
+from vos_ros.nodes.supervisor import Supervisor
+from vos_ros.nodes.timejump import TimeJump
+from vos_ros.nodes.worker import Worker
+from vos_ros.tracking.tracks import StepResult
+
+
+class TrackerNode(Node):
+    """A node with one tracker.
+
+    The executor's thread takes images and puts them into a slot; the worker's thread owns the
+    tracker: it decodes, steps and publishes.  A subclass gives ``step`` and ``reset``, calls
+    ``start()`` at the end of its constructor, and may use the hooks below them.
+    """
+
+    def __init__(self, name: str, table: Table, **kwargs: Any) -> None:
+        """Declare parameters and advertise; images are taken from ``start`` on."""
+        super().__init__(name, **kwargs)
+        self.counters = FrameCounters()
+        self.stages = StageClock()
+        self.parameters = LiveParameters(self, table, self.check_parameters, self._on_parameters)
+        self.outputs = Outputs(self)
+        self.diagnostics = Diagnostics(self)
+        self.failures_in_a_row = 0
+        self.fatal: str | None = None
+        self.input: ImageInput | None = None
+        self._time_jump = TimeJump()
+        # Lets the worker wake the executor: creating entities there is not allowed, this is.
+        self._wake = self.create_guard_condition(self._on_wake)
+        self._worker: Worker[Arrival] = Worker(self._process, self._on_worker_died)
+        self._supervisor = Supervisor(self)
+
+    # What a subclass must give.
+
+    @abstractmethod
+    def step(self, frame: NDArray[np.uint8], stamp: float | None) -> StepResult:
+        """Track a frame, uint8 [H, W, 3] RGB; stamp in seconds, None for a zero stamp."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """End all tracks; ids go on.  On the worker's thread."""
+
+    # What a subclass may give.
+
+    def check_parameters(self, values: Values) -> None:
+        """Raise ValueError with the reason when values do not go together.  Executor's thread."""
+
+    def apply_parameters(self, values: Values) -> None:
+        """Take new values on, between two frames.  Worker's thread."""
+
+    def on_image(self, arrival: Arrival) -> None:
+        """Look at every image that arrives, dropped or not.  Executor's thread."""
+
+    def after_step(self, header: Header, frame: NDArray[np.uint8], result: StepResult) -> None:
+        """Do more with a result, after it was published.  Worker's thread."""
+
+    def before_stop(self) -> None:
+        """Do what is to be done last, as saving.  Worker's thread."""
+
+    def operating_point(self) -> str:
+        """Return what the tracker runs at now, for ~/latency and /diagnostics."""
+        return ''
+
+    def budget_ms(self) -> float:
+        """Return the latency bound, 0 for none."""
+        return 0.0
+
+    def status(self) -> dict[str, Any]:
+        """Return more figures for /diagnostics.  Executor's thread."""
+        return {}
+
+    # What a subclass may call.
+
+    def start(self) -> None:
+        """Subscribe; the tracker must be ready."""
+        self.create_service(Trigger, '~/reset', self._on_reset)
+        self.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
+            post_callback=lambda jump: self._time_jump.clock_jumped())
+        self.input = ImageInput(
+            self, self.parameters['image_transport'], self.counters, self._on_arrival)
+        self.get_logger().info(f'waiting for images on {self.input.topic}')
+
+    @staticmethod
+    def decode(message: Any) -> NDArray[np.uint8]:
+        """Return an image message, raw or compressed, as uint8 [H, W, 3] RGB; raise ImageError."""
+        if isinstance(message, CompressedImage):
+            return images.from_compressed(message)
+        return images.to_rgb(message)
+
+    def submit(self, job: Callable[[], Any]) -> Future:
+        """Run a job on the worker's thread between two frames; await the future in a service.
+
+        An exception of the job is raised by the await; when the node stops, so is RuntimeError.
+        """
+        future = Future(executor=self.executor)
+
+        def deliver(done: Any) -> None:
+            error = RuntimeError('the node is stopping') if done.cancelled() else done.exception()
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(done.result())
+            self._wake.trigger()
+
+        self._worker.call(job).add_done_callback(deliver)
+        return future
+
+    def busy_seconds(self) -> float:
+        """Return how long the frame in work has taken."""
+        return self._worker.busy_seconds()
+
+    def stop(self) -> None:
+        """End the worker; called once, before destroy_node."""
+        last = self._worker.call(self.before_stop)
+        try:
+            last.result(timeout=10.0)
+        except TimeoutError:
+            self.get_logger().error('the frame in work does not end; leaving it')
+        except Exception as error:
+            self.get_logger().error(f'on stopping: {error}')
+        self._worker.stop(timeout=1.0)
+
+    # Executor's thread.
+
+    def _on_arrival(self, arrival: Arrival) -> None:
+        self.on_image(arrival)
+        if self._worker.put(arrival):
+            self.counters.dropped_busy += 1
+
+    def _on_parameters(self, values: Values) -> None:
+        self._worker.call(lambda: self.apply_parameters(values))
+
+    async def _on_reset(
+            self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        try:
+            await self.submit(self.reset)
+        except Exception as error:
+            response.message = str(error)
+            return response
+        response.success = True
+        response.message = 'all tracks ended; ids go on'
+        return response
+
+    def _on_wake(self) -> None:
+        if self.fatal:
+            self._supervisor.report()
+            raise NodeFailure(self.fatal)
+
+    # Worker's thread.
+
+    def _on_worker_died(self, error: BaseException) -> None:
+        self._fail(f'the worker ended: {type(error).__name__}: {error}')
+
+    def _fail(self, reason: str) -> None:
+        self.fatal = reason
+        self._wake.trigger()
+
+    def _process(self, arrival: Arrival) -> None:
+        begin = time.perf_counter()
+        header = arrival.message.header
+        self.stages.start()
+        try:
+            with self.stages.stage('decode'):
+                frame = self.decode(arrival.message)
+        except images.ImageError as error:
+            self.counters.dropped_bad += 1
+            self.get_logger().error(f'image dropped: {error}', throttle_duration_sec=2.0)
+            return
+        seconds = header.stamp.sec + header.stamp.nanosec * 1e-9
+        try:
+            jump = self._time_jump.check(seconds, self.parameters['time_jump'])
+            if jump:
+                self.get_logger().warning(f'{jump}: all tracks ended, new ids from here')
+                self.reset()
+            result = self.step(frame, seconds or None)
+        except Exception as error:
+            self._on_failure(error)
+            return
+        self.failures_in_a_row = 0
+        try:
+            self._publish(arrival, begin, header, frame, result)
+        except Exception:
+            # After Ctrl-C the context is gone before the worker is; that is no error.
+            if self.context.ok():
+                raise
+
+    def _on_failure(self, error: Exception) -> None:
+        self.counters.dropped_failed += 1
+        self.failures_in_a_row += 1
+        limit = self.parameters['max_failures']
+        self.get_logger().error(
+            f'image dropped, {self.failures_in_a_row} in a row: {type(error).__name__}: {error}',
+            throttle_duration_sec=2.0)
+        if limit and self.failures_in_a_row >= limit:
+            self._fail(f'{limit} images in a row failed, the last by {type(error).__name__}: '
+                       f'{error}')
+
+    def _publish(
+            self, arrival: Arrival, begin: float, header: Header, frame: NDArray[np.uint8],
+            result: StepResult) -> None:
+        with self.stages.stage('publish'):
+            self.outputs.publish_result(header, result)
+        self.counters.processed += 1
+        own = self.stages.finish()
+        timings = {'receive': arrival.receive_ms, 'wait': (begin - arrival.arrived) * 1e3,
+                   'decode': own['decode'], **result.timings, 'publish': own['publish']}
+        self._supervisor.timed(timings)
+        self.outputs.publish_latency(self._latency(header, timings, begin))
+        self._supervisor.drawn(self.outputs.publish_overlay(
+            header, frame, result, self.parameters['overlay_opacity'],
+            self.parameters['overlay_quality']))
+        self.after_step(header, frame, result)
+
+    def _latency(self, header: Header, timings: dict[str, float], begin: float) -> Latency:
+        counters = self.counters
+        age = (self.get_clock().now() - Time.from_msg(header.stamp)).nanoseconds / 1e6 \
+            if header.stamp.sec or header.stamp.nanosec else math.nan
+        return Latency(
+            header=header, stages=list(timings), stage_ms=list(timings.values()),
+            pipeline_ms=age if age >= 0 else math.nan,
+            step_ms=(time.perf_counter() - begin) * 1e3,
+            budget_ms=float(self.budget_ms()), operating_point=self.operating_point(),
+            frames_in=counters.frames_in, frames_processed=counters.processed,
+            dropped_busy=counters.dropped_busy,
+            dropped_bad=counters.dropped_bad + counters.dropped_failed,
+            lost_transport=counters.lost_transport)

@@ -1,0 +1,51 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What became of every image, by cause."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class FrameCounters:
+    """Counts since the node started; each field has one writing thread.
+
+    frames_in = processed + dropped_busy + dropped_bad + dropped_failed + those still under way.
+    lost_transport counts images that were published and never arrived, which are not in
+    frames_in.
+    """
+
+    frames_in: int = 0
+    processed: int = 0
+    dropped_busy: int = 0
+    dropped_bad: int = 0
+    dropped_failed: int = 0
+    lost_transport: int = 0
+
+
+class SequenceGaps:
+    """Counts lost messages by the gaps in a publisher's sequence numbers.
+
+    The middleware numbers the messages of each publisher.  The number alone does not tell
+    publishers apart, so a step back or a leap starts the count anew instead of inventing losses.
+    """
+
+    # More than half a minute of video in one gap is a restart, not a loss.
+    LEAP = 1000
+    _UNSUPPORTED = 2 ** 64 - 1
+
+    def __init__(self) -> None:
+        """Start without a publisher."""
+        self._last: int | None = None
+
+    def missed(self, number: int | None) -> int:
+        """Return how many messages are missing just before this one."""
+        if number is None or number == self._UNSUPPORTED:
+            return 0
+        last, self._last = self._last, number
+        if last is None or not last < number <= last + self.LEAP:
+            return 0
+        return number - last - 1
+
+    def restart(self) -> None:
+        """Forget the last number: another publisher came or went."""
+        self._last = None

@@ -1,0 +1,164 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The image subscription, what it lost, and why it is silent when it is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import time
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy
+from rclpy.qos import qos_check_compatible
+from rclpy.qos import QoSCompatibility
+from rclpy.qos import QoSProfile
+from rclpy.qos import ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image
+
+from vos_ros.nodes.counters import FrameCounters
+from vos_ros.nodes.counters import SequenceGaps
+
+_TYPES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}
+
+
+@dataclass
+class Arrival:
+    """An image message as it came.
+
+    message: sensor_msgs/Image or CompressedImage.  receive_ms: from the middleware having it
+    until the callback had it as a Python object, NaN when the middleware does not tell.
+    arrived: time.perf_counter() then.
+    """
+
+    message: Any
+    receive_ms: float
+    arrived: float
+
+
+@dataclass(frozen=True)
+class InputState:
+    """What /diagnostics and the log say of the input; kind names the case, 'ok' is one."""
+
+    kind: str
+    text: str
+
+
+class ImageInput:
+    """Subscribes `image` raw or compressed, counts losses, explains silence.
+
+    topic: the resolved name.  Best effort, keep last 1, so that it hears every publisher and
+    holds at most one image back; all of it can be overridden by qos_overrides parameters.
+    """
+
+    def __init__(
+            self, node: Node, transport: str, counters: FrameCounters,
+            arrived: Callable[[Arrival], None], depth: int = 1) -> None:
+        """Subscribe; arrived is called on the executor's thread for every image."""
+        self._node = node
+        self._counters = counters
+        self._arrived = arrived
+        self._gaps = SequenceGaps()
+        self._publishers = 0
+        self._started = self._last = time.monotonic()
+        self.zero_stamps = 0
+        self.topic = node.resolve_topic_name('image')
+        if transport == 'compressed':
+            self.topic = node.resolve_topic_name(self.topic + '/compressed')
+        self.type_name = f'sensor_msgs/msg/{"Image" if transport == "raw" else "CompressedImage"}'
+        profile = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST, depth=depth,
+            reliability=ReliabilityPolicy.BEST_EFFORT)
+        # Before Iron a callback cannot have the message's info.
+        told = hasattr(Subscription, 'CallbackType')
+        self._subscription = node.create_subscription(
+            _TYPES[self.type_name], self.topic, self._on_told if told else self._on_image,
+            profile, qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        self._profile = _effective(node, self._subscription.topic_name, profile)
+
+    def seconds_silent(self) -> float:
+        """Return the seconds since the last image, or since the start."""
+        return time.monotonic() - self._last
+
+    def state(self, timeout: float) -> InputState:
+        """Return what is wrong with the input, looking at the graph; called once a second."""
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        if len(publishers) != self._publishers:
+            self._publishers = len(publishers)
+            self._gaps.restart()
+        if self.seconds_silent() < timeout:
+            if self.zero_stamps:
+                return InputState('zero stamps', (
+                    f'images on {self.topic} have stamp 0: they are processed, but latency cannot '
+                    'be told and other nodes cannot match the results by time'))
+            return InputState('ok', f'images on {self.topic}')
+        if not publishers:
+            return InputState('no publisher', (
+                f'no publisher on {self.topic} ({self.type_name}); {self._elsewhere()}'))
+        fitting = [entry for entry in publishers if entry.topic_type == self.type_name]
+        if not fitting:
+            types = ', '.join(sorted({entry.topic_type for entry in publishers}))
+            return InputState('other type', (
+                f'{self.topic} is published as {types}, this node needs {self.type_name}'
+                + self._transport_hint(types)))
+        reasons = []
+        for entry in fitting:
+            compatible, reason = qos_check_compatible(entry.qos_profile, self._profile)
+            if compatible != QoSCompatibility.ERROR:
+                return InputState('silent', (
+                    f'{self.topic} has a publisher, {_full_name(entry)}, but no image came for '
+                    f'{self.seconds_silent():.0f} s'))
+            reasons.append(f'{_full_name(entry)}: {reason}')
+        return InputState('incompatible QoS', (
+            f'no publisher on {self.topic} has a QoS that this subscription can hear: '
+            + '; '.join(reasons)))
+
+    def _on_told(self, message: Any, info: dict[str, Any]) -> None:
+        received = info.get('received_timestamp') or 0
+        lost = self._gaps.missed(info.get('publication_sequence_number'))
+        # With several publishers the numbers interleave and tell nothing.
+        if self._publishers <= 1:
+            self._counters.lost_transport += lost
+        self._take(message, (time.time_ns() - received) / 1e6 if received else float('nan'))
+
+    def _on_image(self, message: Any) -> None:
+        self._take(message, float('nan'))
+
+    def _take(self, message: Any, receive_ms: float) -> None:
+        self._last = time.monotonic()
+        self._counters.frames_in += 1
+        stamp = message.header.stamp
+        self.zero_stamps = 0 if stamp.sec or stamp.nanosec else self.zero_stamps + 1
+        self._arrived(Arrival(message, receive_ms, time.perf_counter()))
+
+    def _elsewhere(self) -> str:
+        """Name the topics on which images are published, for one of them is often meant."""
+        others = [name for name, types in self._node.get_topic_names_and_types()
+                  if self.type_name in types and name != self.topic
+                  and self._node.count_publishers(name)
+                  and not name.startswith(self._node.get_fully_qualified_name() + '/')]
+        if not others:
+            return f'nobody publishes {self.type_name} at all'
+        return f'it is published on {", ".join(sorted(others)[:5])}: remap image to it'
+
+    def _transport_hint(self, types: str) -> str:
+        if 'sensor_msgs/msg/CompressedImage' in types.split(', '):
+            return '; set image_transport to compressed and remap image to the name without ' \
+                '/compressed'
+        if 'sensor_msgs/msg/Image' in types.split(', '):
+            return '; set image_transport to raw'
+        return ''
+
+
+def _effective(node: Node, topic: str, profile: QoSProfile) -> QoSProfile:
+    """Return the QoS after qos_overrides, which rclpy applies but does not tell."""
+    for entry in node.get_subscriptions_info_by_topic(topic):
+        if entry.node_name == node.get_name() and entry.node_namespace == node.get_namespace():
+            return entry.qos_profile
+    return profile
+
+
+def _full_name(entry: Any) -> str:
+    return entry.node_namespace.rstrip('/') + '/' + entry.node_name

@@ -1,0 +1,78 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The main function of a node: start, spin, end with an exit status that means something."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import sys
+from typing import Any
+
+import rclpy
+from rclpy.exceptions import InvalidParameterTypeException
+from rclpy.exceptions import InvalidParameterValueException
+from rclpy.executors import ExternalShutdownException
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+from vos_ros.nodes.malloc import keep_large_blocks
+from vos_ros.runtime.package import PackageError
+from vos_ros.runtime.session import GraphError
+
+# What a user can mend: told in one line, without a traceback.
+_USER_ERRORS = (
+    PackageError, GraphError, ValueError, OSError, InvalidParameterTypeException,
+    InvalidParameterValueException)
+
+
+class NodeFailure(Exception):
+    """The node cannot go on; raised in a callback, it ends the process with status 1."""
+
+
+class NodeDone(Exception):
+    """The node has done its work; raised in a callback, it ends the process with status 0."""
+
+
+def run(make: Callable[[], Any], args: Sequence[str] | None = None) -> int:
+    """Run a node until Ctrl-C, a shutdown, NodeDone or NodeFailure; return the exit status.
+
+    make: makes the node, which has a ``stop()`` that ends its threads.
+    """
+    keep_large_blocks()
+    rclpy.init(args=list(args) if args is not None else None)
+    node: Any = None
+    status = 0
+    try:
+        node = make()
+        _spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException, NodeDone):
+        pass
+    except NodeFailure as error:
+        rclpy.logging.get_logger(node.get_name()).fatal(str(error))
+        status = 1
+    except _USER_ERRORS as error:
+        if node is not None:
+            raise
+        print(f'{_program()}: {error}', file=sys.stderr, flush=True)
+        status = 1
+    finally:
+        try:
+            if node is not None:
+                node.stop()
+                node.destroy_node()
+        except KeyboardInterrupt:
+            pass
+        rclpy.try_shutdown()
+    return status
+
+
+def _spin(node: Node) -> None:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        executor.spin()
+    finally:
+        executor.remove_node(node)
+
+
+def _program() -> str:
+    return sys.argv[0].rsplit('/', 1)[-1]

@@ -1,0 +1,97 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Once a second: what a tracker node says of itself, in the log when it changes."""
+
+from collections.abc import Mapping
+import math
+import threading
+from typing import Any
+from typing import TYPE_CHECKING
+
+from vos_ros.budget.clock import percentile
+from vos_ros.nodes.diagnostics import ERROR
+from vos_ros.nodes.diagnostics import OK
+from vos_ros.nodes.diagnostics import Status
+from vos_ros.nodes.diagnostics import WARN
+
+if TYPE_CHECKING:
+    from vos_ros.nodes.base import TrackerNode
+
+_WINDOW = 150
+
+
+class Supervisor:
+    """Watches input and worker of a node and publishes /diagnostics."""
+
+    def __init__(self, node: 'TrackerNode') -> None:
+        """Start the one-second timer."""
+        self._node = node
+        self._lock = threading.Lock()
+        self._times: dict[str, list[float]] = {}
+        self._kind = 'ok'
+        self._hung = False
+        self._before = node.counters.processed
+        node.create_timer(1.0, self.report)
+
+    def timed(self, timings: Mapping[str, float]) -> None:
+        """Remember where a frame's time went.  Worker's thread."""
+        with self._lock:
+            for name, spent in timings.items():
+                if not math.isnan(spent):
+                    window = self._times.setdefault(name, [])
+                    window.append(spent)
+                    del window[:-_WINDOW]
+
+    def drawn(self, spent: float) -> None:
+        """Remember what an overlay cost.  Worker's thread."""
+        if spent:
+            self.timed({'overlay': spent})
+
+    def report(self) -> None:
+        """Publish the statuses and log what changed.  Executor's thread."""
+        if self._node.input is not None:
+            self._node.diagnostics.publish(self._input(), self._processing())
+
+    def _input(self) -> Status:
+        source, counters = self._node.input, self._node.counters
+        assert source is not None
+        state = source.state(self._node.parameters['image_timeout'])
+        logger = self._node.get_logger()
+        if state.kind != self._kind:
+            if state.kind == 'ok':
+                logger.info(f'input is well again: {state.text}')
+            else:
+                logger.warning(state.text)
+            self._kind = state.kind
+        level = OK if state.kind == 'ok' else WARN
+        return Status('input', level, state.text, {
+            'topic': source.topic, 'state': state.kind, 'frames_in': counters.frames_in,
+            'lost_transport': counters.lost_transport})
+
+    def _processing(self) -> Status:
+        node, counters = self._node, self._node.counters
+        values: dict[str, Any] = {
+            'frames_processed': counters.processed, 'dropped_busy': counters.dropped_busy,
+            'dropped_bad': counters.dropped_bad, 'dropped_failed': counters.dropped_failed,
+            'rate': counters.processed - self._before, 'operating_point': node.operating_point()}
+        self._before = counters.processed
+        with self._lock:
+            for name, spent in self._times.items():
+                values[f'{name}_ms'] = (f'p50 {percentile(spent, 0.5):.2f}, '
+                                        f'p95 {percentile(spent, 0.95):.2f}')
+        values.update(node.status())
+        busy = node.busy_seconds()
+        hung = busy > node.parameters['watchdog_timeout']
+        if hung and not self._hung:
+            node.get_logger().error(f'a frame has been computing for {busy:.1f} s')
+        elif self._hung and not hung:
+            node.get_logger().info('computing again')
+        self._hung = hung
+        if node.fatal:
+            return Status('processing', ERROR, node.fatal, values)
+        if hung:
+            return Status('processing', ERROR, f'computing for {busy:.1f} s', values)
+        if node.failures_in_a_row:
+            return Status('processing', WARN, f'{node.failures_in_a_row} images in a row failed',
+                          values)
+        return Status('processing', OK, 'running' if counters.processed else 'no image yet', values)

@@ -1,0 +1,142 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of every node; ``python -m vos_ros.nodes.tables`` prints docs/parameters.md."""
+
+from vos_ros.nodes.parameters import from_dataclass
+from vos_ros.nodes.parameters import markdown
+from vos_ros.nodes.parameters import ParameterSpec
+from vos_ros.nodes.parameters import Table
+from vos_ros.tracking.params import InstanceTrackerParams
+
+# Every tracker node has these.
+TRACKER: Table = (
+    ParameterSpec(
+        'image_transport', 'raw', 'How images come in: `raw` subscribes `image` '
+        '(sensor_msgs/Image), `compressed` subscribes `image/compressed`.',
+        choices=('raw', 'compressed'), live=False),
+    ParameterSpec(
+        'image_timeout', 2.0, 'Seconds without an image after which the node says why there is '
+        'none.', 0.1, 3600.0),
+    ParameterSpec(
+        'time_jump', 0.5, 'Stamps that go back by more than so many seconds (a bag that starts '
+        'over) end all tracks once.', 0.0, 3600.0),
+    ParameterSpec(
+        'watchdog_timeout', 10.0, 'Seconds that one frame may compute before /diagnostics shows '
+        'an error.', 0.1, 3600.0),
+    ParameterSpec(
+        'max_failures', 10, 'Frames in a row that may fail in the network before the node ends '
+        'with an error, so that a respawn acts; 0 never ends it.', 0, 100000),
+    ParameterSpec(
+        'overlay_opacity', 0.45, 'How strongly masks colour the overlay.', 0.0, 1.0),
+    ParameterSpec(
+        'overlay_quality', 85, 'JPEG quality of `~/overlay/compressed`.', 1, 100),
+)
+
+INSTANCE_TRACKER: Table = (
+    ParameterSpec(
+        'model_path', 'mobileinst-lite0', 'Model package: its folder, or the name of one that is '
+        'installed.', live=False),
+    ParameterSpec(
+        'threads', 2, 'Threads of the network.', 1, 64, live=False),
+    ParameterSpec(
+        'providers', ['cpu'], 'What should compute, best first (cpu, xnnpack, cuda, tensorrt, '
+        'openvino, ...); what is missing is named and the next one taken.', live=False),
+    *from_dataclass(InstanceTrackerParams),
+    *TRACKER,
+)
+
+VIDEO_SOURCE: Table = (
+    ParameterSpec(
+        'source', 'pattern', 'A video file, a folder of images, a webcam index (`0`), a bag '
+        '(.mcap, .db3 or its folder), or `pattern` for a synthetic video.', live=False),
+    ParameterSpec(
+        'loop', False, 'Start over at the end; with file stamps, they jump back then.',
+        live=False),
+    ParameterSpec(
+        'rate', 0.0, 'Images per second; 0 takes the rate of the source.', 0.0, 1000.0,
+        live=False),
+    ParameterSpec(
+        'lockstep', 'off', 'Publish the next image only when the one before was consumed: '
+        '`latency` hears it from a vos_ros/Latency on `consumed` (a tracker), `header` from a '
+        'std_msgs/Header there (the overlay node). No image is lost then, and rate is ignored.',
+        choices=('off', 'latency', 'header'), live=False),
+    ParameterSpec(
+        'lockstep_timeout', 10.0, 'Seconds to wait for an image to be consumed before going on.',
+        0.1, 3600.0, live=False),
+    ParameterSpec(
+        'stamps', 'now', 'Stamp images with the time they are published (`now`) or with their '
+        'time in the source (`file`).', choices=('now', 'file'), live=False),
+    ParameterSpec(
+        'frame_id', 'camera', 'frame_id of the images.', live=False),
+    ParameterSpec(
+        'encoding', 'bgr8', 'Encoding of the images.', choices=('bgr8', 'rgb8'), live=False),
+    ParameterSpec(
+        'compressed', False, 'Publish `image/compressed` (JPEG) too.', live=False),
+    ParameterSpec(
+        'jpeg_quality', 90, 'Quality of `image/compressed`.', 1, 100, live=False),
+    ParameterSpec(
+        'max_frames', 0, 'End after so many images; 0 plays all.', 0, 10 ** 9, live=False),
+    ParameterSpec(
+        'min_subscribers', 1, 'Wait for so many subscribers before the first image.', 0, 100,
+        live=False),
+    ParameterSpec(
+        'width', 0, 'Scale images to this width, keeping their aspect; 0 leaves them. The width '
+        'of `pattern` (640 when 0).', 0, 16384, live=False),
+    ParameterSpec(
+        'height', 0, 'Height of `pattern`; 0 is three quarters of its width.', 0, 16384,
+        live=False),
+    ParameterSpec(
+        'bag_topic', '', 'Image topic of a bag; empty takes the first one.', live=False),
+)
+
+OVERLAY: Table = (
+    ParameterSpec(
+        'output', '', 'Video file (.mp4) to write; empty writes none.', live=False),
+    ParameterSpec(
+        'contact_sheet', '', 'Picture (.png) of frames spread over the video; empty writes none.',
+        live=False),
+    ParameterSpec(
+        'summary', '', 'JSON file for the summary; empty only prints it.', live=False),
+    ParameterSpec(
+        'fps', 0.0, 'Frame rate of the video file; 0 takes it from the stamps of its first '
+        'images.', 0.0, 1000.0, live=False),
+    ParameterSpec(
+        'opacity', 0.45, 'How strongly masks colour the picture.', 0.0, 1.0),
+    ParameterSpec(
+        'image_transport', 'raw', 'How images come in: `raw` or `compressed`.',
+        choices=('raw', 'compressed'), live=False),
+    ParameterSpec(
+        'idle_exit', 0.0, 'Write the files and end after so many seconds without a picture; 0 '
+        'waits for `finished` or Ctrl-C.', 0.0, 3600.0, live=False),
+)
+
+TABLES: dict[str, Table] = {
+    'instance_tracker': INSTANCE_TRACKER,
+    'video_source': VIDEO_SOURCE,
+    'overlay': OVERLAY,
+}
+
+_INTRODUCTION = """# Parameters
+
+Set them in a YAML file (`config/`), in a launch file or with `-p name:=value`. *Live* ones can be
+changed while the node runs (`ros2 param set`); the others are read-only, since they decide what is
+loaded or subscribed, and a node that could load any path on request would be an open door. A value
+out of range is refused with its reason, and nothing changes.
+
+QoS of every subscription and publisher for images, masks and tracks can be overridden by the
+standard parameters, for example `qos_overrides./image.subscription.reliability: reliable`.
+
+This page is printed by `python -m vos_ros.nodes.tables`; a test compares them.
+"""
+
+
+def page() -> str:
+    """Return docs/parameters.md."""
+    parts = [_INTRODUCTION]
+    for node, table in TABLES.items():
+        parts.append(f'## {node}\n\n{markdown(table)}\n')
+    return '\n'.join(parts)
+
+
+if __name__ == '__main__':
+    print(page(), end='')

@@ -1,0 +1,109 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""One thread that owns the tracker, fed by a slot in which the newest frame wins."""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+import threading
+import time
+from typing import Any
+from typing import Generic
+from typing import TypeVar
+
+Frame = TypeVar('Frame')
+
+
+class Worker(Generic[Frame]):
+    """Runs ``process(frame)`` on its own thread, one frame at a time.
+
+    A frame put while another is computed waits; a newer one takes its place.  So a frame waits for
+    one computation at most, and nothing queues up.  Jobs (changes of parameters, service calls)
+    run between two frames, in order, before a waiting frame: what they touch is never in use.
+
+    process must handle its own exceptions; one that escapes is handed to ``died`` and ends the
+    thread.
+    """
+
+    def __init__(
+            self, process: Callable[[Frame], None],
+            died: Callable[[BaseException], None]) -> None:
+        """Start the thread."""
+        self._process = process
+        self._died = died
+        self._condition = threading.Condition()
+        self._frame: Frame | None = None
+        self._jobs: deque[tuple[Callable[[], Any], Future]] = deque()
+        self._stopping = False
+        self._since: float | None = None
+        self._thread = threading.Thread(target=self._run, name='tracker', daemon=True)
+        self._thread.start()
+
+    def put(self, frame: Frame) -> bool:
+        """Hand over a frame; return True when an older one, never computed, was replaced."""
+        with self._condition:
+            replaced = self._frame is not None
+            self._frame = frame
+            self._condition.notify()
+            return replaced
+
+    def call(self, job: Callable[[], Any]) -> Future:
+        """Run a job on the thread, between two frames; the future carries what it returns."""
+        future: Future = Future()
+        with self._condition:
+            if self._stopping:
+                future.cancel()
+                return future
+            self._jobs.append((job, future))
+            self._condition.notify()
+        return future
+
+    def busy_seconds(self) -> float:
+        """Return how long the frame or job now in work has taken; 0 when idle."""
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def stop(self, timeout: float = 10.0) -> bool:
+        """Let the work at hand finish and end the thread; return False when it did not end."""
+        with self._condition:
+            self._stopping = True
+            for _, future in self._jobs:
+                future.cancel()
+            self._jobs.clear()
+            self._frame = None
+            self._condition.notify()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                with self._condition:
+                    while not (self._stopping or self._jobs or self._frame is not None):
+                        self._condition.wait()
+                    if self._stopping:
+                        return
+                    job = self._jobs.popleft() if self._jobs else None
+                    frame = None
+                    if job is None:
+                        frame, self._frame = self._frame, None
+                    self._since = time.monotonic()
+                if job is not None:
+                    _fulfil(*job)
+                elif frame is not None:
+                    self._process(frame)
+                    # The message must not live on while the thread waits for the next one.
+                    del frame
+                self._since = None
+        except BaseException as error:
+            self._since = None
+            self._died(error)
+
+
+def _fulfil(job: Callable[[], Any], future: Future) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(job())
+    except Exception as error:
+        future.set_exception(error)
