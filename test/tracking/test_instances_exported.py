@@ -17,8 +17,9 @@ from vos_ros.tracking.instances import InstanceTracker
 from vos_ros.tracking.labels import LabelPainter
 from vos_ros.tracking.params import InstanceTrackerParams
 
-# Random weights are unsure of everything.
-OPEN = dict(birth_score=0.0, keep_score=0.0, confirm_keyframes=1, coast_keyframes=0, min_area=0.0)
+# Random weights are unsure of everything: let all of it through.
+OPEN = dict(birth_score=0.0, keep_score=0.0, confirm_keyframes=1, coast_keyframes=0, min_area=0.0,
+            mask_threshold=0.5, duplicate_iou=0.9, duplicate_cover=1.0)
 
 
 @pytest.fixture(scope='module')
@@ -52,11 +53,10 @@ def test_interval_one_equals_inference_frame_by_frame(network):
         letterbox = Letterbox(frame.shape[:2], network.input_size)
         painter = LabelPainter(letterbox, network.mask_size)
         found = find_candidates(network.key(letterbox.apply(frame)), painter.cells, params)
-        plain = painter.paint(range(1, len(found) + 1), list(found.logits),
-                              np.log(0.45 / 0.55)).label_map
+        plain = painter.paint(range(1, len(found) + 1), list(found.logits), 0.0).label_map
         assert same_partition(result.label_map, plain)
-        found_some = max(found_some, len(np.unique(plain)) - 1)
-    assert found_some >= 2
+        found_some = max(found_some, len(np.unique(plain)))
+    assert found_some >= 3
 
 
 def test_reuse_frames_show_the_key_frames_kernels(network, monkeypatch):
