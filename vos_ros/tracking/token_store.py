@@ -1,0 +1,171 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of XMem's memories: one array a quantity, one row a token, long-term rows in front."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vos_ros.runtime.memory_ops import Array
+from vos_ros.runtime.memory_ops import MemoryOps
+
+# A token's life before its first read: keeps usage / life finite, as in the official code.
+NEWBORN = 1e-7
+
+
+class TokenStore:
+    """Tokens 0..size-1.
+
+    stored: extended memory keys [., 2 C^k + 1], see `MemoryOps.stored`.
+    selection: [., C^k], what the token asked as a query; only rows of the working memory use it.
+    use, life: [.], affinity received and reads lived through.
+    values: object id to [., C^v].  A row means something only where the object's group has it.
+    """
+
+    def __init__(self, ops: MemoryOps, key_dim: int, value_dim: int) -> None:
+        """Start without tokens."""
+        self.ops = ops
+        self.key_dim = key_dim
+        self.value_dim = value_dim
+        self.size = 0
+        self._capacity = 0
+        self._rows: dict[str, Array] = {}
+        self._values: dict[int, Array] = {}
+        self._widths = {'stored': 2 * key_dim + 1, 'selection': key_dim, 'use': 0, 'life': 0}
+        self.reserve(1)
+
+    @property
+    def stored(self) -> Array:
+        """Return the extended keys."""
+        return self._rows['stored'][:self.size]
+
+    @property
+    def selection(self) -> Array:
+        """Return the selections."""
+        return self._rows['selection'][:self.size]
+
+    @property
+    def use(self) -> Array:
+        """Return the use counts."""
+        return self._rows['use'][:self.size]
+
+    @property
+    def life(self) -> Array:
+        """Return the life counts."""
+        return self._rows['life'][:self.size]
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Return the ids that have values."""
+        return tuple(self._values)
+
+    def value(self, obj: int) -> Array:
+        """Return the values of an object."""
+        return self._values[obj][:self.size]
+
+    def usage(self) -> NDArray[np.float32]:
+        """Return use / life on the CPU."""
+        return self.ops.numpy(self.use) / self.ops.numpy(self.life)
+
+    def count_read(self, usage: Array) -> None:
+        """Add a read's affinity [size] to the use counts; every token has lived through it."""
+        self._rows['use'][:self.size] += usage
+        self._rows['life'][:self.size] += 1
+
+    def add_object(self, obj: int) -> None:
+        """Make room for an object's values."""
+        self._values[obj] = self.ops.zeros(self._capacity, self.value_dim)
+
+    def drop_object(self, obj: int) -> None:
+        """Forget an object's values."""
+        del self._values[obj]
+
+    def reserve(self, capacity: int) -> None:
+        """Make room for so many tokens; the room grows in large steps and never shrinks."""
+        if capacity <= self._capacity:
+            return
+        capacity = max(capacity, self._capacity * 3 // 2)
+        self._rows = {name: self._grown(self._rows.get(name), capacity, width)
+                      for name, width in self._widths.items()}
+        self._values = {obj: self._grown(rows, capacity, self.value_dim)
+                        for obj, rows in self._values.items()}
+        self._capacity = capacity
+
+    def _grown(self, rows: Array | None, capacity: int, width: int) -> Array:
+        shape = (capacity, width) if width else (capacity,)
+        grown = self.ops.zeros(*shape)
+        if rows is not None:
+            grown[:self.size] = rows[:self.size]
+        return grown
+
+    def append(self, stored: Array, selection: Array, values: Mapping[int, Array]) -> None:
+        """Add tokens [n, .] at the end; objects that are not named get no value there."""
+        start, end = self.size, self.size + len(stored)
+        self.reserve(end)
+        self.size = end
+        self._rows['stored'][start:end] = stored
+        self._rows['selection'][start:end] = selection
+        self._rows['use'][start:end] = 0.0
+        self._rows['life'][start:end] = NEWBORN
+        for obj, value in values.items():
+            self._values[obj][start:end] = value
+
+    def keep(self, index: NDArray[np.intp]) -> None:
+        """Keep the tokens named, in that order; a leading run that does not move is not copied."""
+        same = np.flatnonzero(index != np.arange(len(index)))
+        start = int(same[0]) if len(same) else len(index)
+        self.rewrite(start, index[start:])
+
+    def rewrite(self, start: int, index: NDArray[np.intp],
+                inserted: Mapping[str, Any] | None = None) -> None:
+        """Replace everything from row `start` on by `inserted` rows and then the rows of `index`.
+
+        inserted: 'stored' [p, .], 'selection' or None, 'values' {object: [p, C^v]}.
+        """
+        tail = self.ops.array(index)
+        count = len(inserted['stored']) if inserted else 0
+        end = start + count + len(index)
+        self.reserve(end)
+        fresh: dict[str, Any] = {}
+        if inserted:
+            fresh = {'stored': inserted['stored'], 'selection': 0.0, 'use': 0.0, 'life': NEWBORN}
+        for name, rows in self._rows.items():
+            moved = rows[tail]
+            if inserted:
+                rows[start:start + count] = fresh[name]
+            rows[start + count:end] = moved
+        for obj, rows in self._values.items():
+            moved = rows[tail]
+            if inserted:
+                rows[start:start + count] = inserted['values'].get(obj, 0.0)
+            rows[start + count:end] = moved
+        self.size = end
+
+    def rows(self) -> dict[str, NDArray]:
+        """Return all live rows as numpy arrays, values under 'value.<id>'."""
+        out = {name: self.ops.numpy(rows[:self.size]) for name, rows in self._rows.items()}
+        out.update({f'value.{obj}': self.ops.numpy(rows[:self.size])
+                    for obj, rows in self._values.items()})
+        return out
+
+    def restore(self, rows: Mapping[str, NDArray], objects: list[int]) -> None:
+        """Take over what `rows` gave; ValueError names an array of a wrong shape."""
+        size = len(rows['stored'])
+        shapes = {name: (size, width) if width else (size,)
+                  for name, width in self._widths.items()}
+        shapes.update({f'value.{obj}': (size, self.value_dim) for obj in objects})
+        for name, shape in shapes.items():
+            if rows[name].shape != shape or rows[name].dtype != np.float32:
+                raise ValueError(f'{name} is {rows[name].dtype}{rows[name].shape}, '
+                                 f'must be float32{shape}')
+        self.size = 0
+        self._values = {}
+        self.reserve(size)
+        self.size = size
+        for name in self._widths:
+            self._rows[name][:size] = self.ops.array(rows[name])
+        for obj in objects:
+            self.add_object(obj)
+            self._values[obj][:size] = self.ops.array(rows[f'value.{obj}'])
