@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from vos_ros.models.mobileinst.layers import Backbone
 from vos_ros.models.mobileinst.layers import BlockStack
 from vos_ros.models.mobileinst.layers import ConvBN
+from vos_ros.models.mobileinst.layers import init_convolutions
+from vos_ros.models.mobileinst.layers import PixelAttention
 from vos_ros.models.mobileinst.layers import pyramid_pool
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -112,14 +114,11 @@ class EfficientNetLite0(Backbone):
                 inputs = outputs
         self._blocks = nn.ModuleList(blocks)
         self.reduce = ConvBN(sum(_TAP_CHANNELS), width)
-        self.trans = BlockStack(depth, width, key_dim=16, heads=8, drop_path=drop_path,
-                                scaled=True)
+        self.trans = BlockStack(depth, width, lambda: PixelAttention(width, 16, 8, 2, scaled=True),
+                                drop_path=drop_path)
         self.out_channels = (*_TAP_CHANNELS[1:], width)
-        for module in (*self.reduce.modules(), *self.trans.modules()):
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        init_convolutions(self.reduce)
+        init_convolutions(self.trans)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x = F.relu6(self._bn0(self._conv_stem(x)))

@@ -6,6 +6,8 @@ Module attribute names (`c`, `bn`, `to_q`, `fc1`, ...) are part of the state_dic
 released TopFormer and SeaFormer weights; renaming one makes those weights unloadable.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch import Tensor
@@ -119,12 +121,11 @@ class PixelAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Transformer block of TopFormer: attention and Mlp, each with a residual."""
+    """Transformer block: an attention over a map, then Mlp, each with a residual."""
 
-    def __init__(self, width: int, key_dim: int, heads: int, mlp_ratio: int, ratio: int,
-                 drop_path: float, scaled: bool) -> None:
+    def __init__(self, attention: nn.Module, width: int, mlp_ratio: int, drop_path: float) -> None:
         super().__init__()
-        self.attn = PixelAttention(width, key_dim, heads, ratio, scaled)
+        self.attn = attention
         self.drop_path = DropPath(drop_path)
         self.mlp = Mlp(width, width * mlp_ratio)
 
@@ -134,19 +135,32 @@ class Block(nn.Module):
 
 
 class BlockStack(nn.Module):
-    """`depth` blocks with drop path growing linearly from 0 to `drop_path`."""
+    """`depth` blocks with drop path growing linearly from 0 to `drop_path`.
 
-    def __init__(self, depth: int, width: int, key_dim: int, heads: int, mlp_ratio: int = 2,
-                 ratio: int = 2, drop_path: float = 0.1, scaled: bool = False) -> None:
+    attention: makes the attention of one block.
+    """
+
+    def __init__(self, depth: int, width: int, attention: Callable[[], nn.Module],
+                 mlp_ratio: int = 2, drop_path: float = 0.1) -> None:
         super().__init__()
         rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
         self.transformer_blocks = nn.ModuleList(
-            Block(width, key_dim, heads, mlp_ratio, ratio, rate, scaled) for rate in rates)
+            Block(attention(), width, mlp_ratio, rate) for rate in rates)
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.transformer_blocks:
             x = block(x)
         return x
+
+
+def init_convolutions(module: nn.Module) -> None:
+    """He initialisation (fan out) of every convolution in `module`; norms are left as made."""
+    for child in module.modules():
+        if isinstance(child, nn.Conv2d):
+            fan_out = child.kernel_size[0] * child.kernel_size[1] * child.out_channels
+            nn.init.normal_(child.weight, std=(2.0 / (fan_out // child.groups)) ** 0.5)
+            if child.bias is not None:
+                nn.init.zeros_(child.bias)
 
 
 def pointwise(inputs: int, outputs: int) -> nn.Conv2d:

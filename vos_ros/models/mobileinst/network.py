@@ -20,9 +20,17 @@ from vos_ros.models.mobileinst.layers import pointwise
 from vos_ros.models.mobileinst.layers import pool_to
 from vos_ros.models.mobileinst.layers import size_of
 from vos_ros.models.mobileinst.mask_decoder import MaskDecoder
+from vos_ros.models.mobileinst.seaformer import SeaFormer
+from vos_ros.models.mobileinst.topformer import TopFormer
 
 BACKBONES: dict[str, Callable[['MobileInstConfig'], Backbone]] = {
     'efficientnet_lite0': lambda config: EfficientNetLite0(drop_path=config.drop_path),
+    'topformer_tiny': lambda config: TopFormer('tiny', config.inject, config.drop_path),
+    'topformer_small': lambda config: TopFormer('small', config.inject, config.drop_path),
+    'topformer_base': lambda config: TopFormer('base', config.inject, config.drop_path),
+    'seaformer_tiny': lambda config: SeaFormer('tiny', config.drop_path),
+    'seaformer_small': lambda config: SeaFormer('small', config.drop_path),
+    'seaformer_base': lambda config: SeaFormer('base', config.drop_path),
 }
 
 
@@ -35,7 +43,8 @@ class MobileInstConfig:
     of the mask features.  ffn_dim: hidden width of the one FFN.  heads: attention heads.
     separable: depthwise-separable 3x3 convolutions in the mask decoder.  drop_path: stochastic
     depth of the backbone's transformer, training only.  position_bands: Fourier bands of the
-    position added to X_mask; 0 adds none, as the paper draws it.
+    position added to X_mask; 0 adds none, as the paper draws it.  inject: TopFormer only, feed
+    the mask decoder the SIM outputs rather than the raw tokens.
 
     Raises ValueError naming the field when a value cannot work.
     """
@@ -51,6 +60,7 @@ class MobileInstConfig:
     separable: bool = False
     drop_path: float = 0.1
     position_bands: int = 8
+    inject: bool = True
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
@@ -63,8 +73,9 @@ class MobileInstConfig:
         if self.hidden_dim % 4 or self.hidden_dim % self.heads:
             raise ValueError(f'hidden_dim {self.hidden_dim} must be a multiple of 4 (position '
                              f'embedding) and of heads {self.heads}')
-        if not isinstance(self.separable, bool):
-            raise ValueError(f'separable must be true or false, got {self.separable!r}')
+        for name in ('separable', 'inject'):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f'{name} must be true or false, got {getattr(self, name)!r}')
         bands = self.position_bands
         if isinstance(bands, bool) or not isinstance(bands, int) or not 0 <= bands <= 64:
             raise ValueError(f'position_bands must be an integer in 0..64, got {bands!r}')
