@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import fields
-from typing import Any
 
 Value = bool | int | float | str | list[str]
 
@@ -70,7 +69,8 @@ def refusal(table: Sequence[ParameterSpec], values: Mapping[str, Value]) -> str 
 
 def markdown(table: Sequence[ParameterSpec]) -> str:
     """Return a Markdown table of the parameters."""
-    lines = ['| parameter | type | default | range | live | meaning |', '|---|---|---|---|---|---|']
+    lines = ['| parameter | type | default | range | live | meaning |',
+             '|---|---|---|---|---|---|']
     for spec in table:
         kind = {bool: 'bool', int: 'int', float: 'double', str: 'string',
                 list: 'string list'}[type(spec.default)]

@@ -54,7 +54,8 @@ class Supervisor:
 
     def _input(self) -> Status:
         source, counters = self._node.input, self._node.counters
-        assert source is not None
+        if source is None:
+            return Status('input', OK, 'starting')
         state = source.state(self._node.parameters['image_timeout'])
         logger = self._node.get_logger()
         if state.kind != self._kind:
@@ -94,4 +95,5 @@ class Supervisor:
         if node.failures_in_a_row:
             return Status('processing', WARN, f'{node.failures_in_a_row} images in a row failed',
                           values)
-        return Status('processing', OK, 'running' if counters.processed else 'no image yet', values)
+        text = 'running' if counters.processed else 'no image yet'
+        return Status('processing', OK, text, values)
