@@ -1,10 +1,6 @@
 # Copyright 2026 vos_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Instance masks with lasting ids for a camera.
-
-    ros2 launch vos_ros instances.launch.py image:=/camera/image_raw
-    ros2 launch vos_ros instances.launch.py --show-args
-"""
+"""Instance masks with lasting ids for a camera: image:=/camera/image_raw."""
 
 from launch import LaunchDescription
 from launch.actions import Shutdown

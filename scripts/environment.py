@@ -5,9 +5,8 @@
 
     python3 scripts/environment.py [--distro kilted|jazzy] [--extras test]
 
-Everything is written inside the project: .venv, build, install, log (.venv-jazzy and so on for a
-distribution other than Kilted).  What is up to date is left alone, so a second call takes a moment.
-Only the standard library is used here: this program runs before anything is installed.
+Everything is written inside the project: .venv, build, install, log (.venv-jazzy and so on for
+Jazzy).  What is up to date is left alone, so a second call takes a moment.  Only the standard library is used here: this program runs before anything is installed.
 """
 
 import argparse
@@ -97,11 +96,12 @@ def run(command: list[str], log: Path, env: dict[str, str] | None = None) -> Non
             command, cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT).returncode
     if code:
         tail = '\n'.join(log.read_text(errors='replace').splitlines()[-40:])
-        raise EnvironmentProblem(f'{tail}\n\n{" ".join(command)}\nfailed ({code}); all of it: {log}')
+        raise EnvironmentProblem(
+            f'{tail}\n\n{" ".join(command)}\nfailed ({code}); all of it: {log}')
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this process's environment without what a sourced ROS 2 or another venv left in it."""
+    """Return the environment without what a sourced ROS 2 or another venv left in it."""
     drop = ('AMENT_', 'COLCON_', 'PYTHONPATH', 'PYTHONHOME', 'CMAKE_PREFIX_PATH', 'ROS_',
             '_ROS_WHEELS', 'LD_LIBRARY_PATH', 'VIRTUAL_ENV')
     return {k: v for k, v in os.environ.items() if not k.startswith(drop)}
@@ -114,7 +114,7 @@ def pip_install(python: Path, arguments: list[str], log: Path) -> None:
 
 
 def torch_arguments(python: Path) -> list[str]:
-    """Return pip's arguments for the CPU build of torch, and warn when only the other is at hand."""
+    """Return pip's arguments for the CPU build of torch; warn when only the other is there."""
     wanted = ['-r', str(ROOT / 'requirements/torch.txt')]
     index = os.environ.get('TORCH_INDEX_URL')
     if index:
@@ -220,9 +220,9 @@ def stage() -> Path:
 def build(distro: str, python: Path) -> None:
     """Build the package with colcon unless nothing it installs has changed.
 
-    Files are installed as symbolic links and scripts/ros-env puts the checkout's vos_ros/ first, so
-    only a change of the interfaces, of the build files or of the list of installed data files asks
-    for a new build.
+    Files are installed as symbolic links and scripts/ros-env puts the checkout's vos_ros/ first,
+    so only a change of the interfaces, of the build files or of the list of installed data files
+    asks for a new build.
     """
     tail = suffix(distro)
     install = ROOT / f'install{tail}'
@@ -251,7 +251,8 @@ def build(distro: str, python: Path) -> None:
          '--packages-select', 'vos_ros', '--build-base', f'build{tail}',
          '--install-base', install.name, '--symlink-install',
          '--event-handlers', 'console_direct+', '--cmake-args', '-DBUILD_TESTING=OFF',
-         f'-DPython3_EXECUTABLE={python}', f'-DPYTHON_EXECUTABLE={python}', '--no-warn-unused-cli'],
+         f'-DPython3_EXECUTABLE={python}', f'-DPYTHON_EXECUTABLE={python}',
+         '--no-warn-unused-cli'],
         ROOT / '.cache/logs' / f'colcon{tail}.log', env)
     stamp.write_text(mark)
     say(f'built in {time.monotonic() - started:.0f} s')

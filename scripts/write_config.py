@@ -1,10 +1,7 @@
 #!/usr/bin/env python3
 # Copyright 2026 vos_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Write config/<node>.yaml, every parameter with its default, from the tables of the nodes.
-
-    scripts/ros-env python scripts/write_config.py
-"""
+"""Write config/<node>.yaml, every parameter with its default, from the tables of the nodes."""
 
 from pathlib import Path
 import sys

@@ -15,6 +15,7 @@ from launch.actions import SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterFile
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
@@ -22,10 +23,11 @@ PACKAGE = 'vos_ros'
 
 # Any of these says that the user has chosen a transport.
 _TRANSPORT_CHOICES = (
-    'FASTDDS_BUILTIN_TRANSPORTS', 'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+    'FASTDDS_BUILTIN_TRANSPORTS', 'FASTDDS_DEFAULT_PROFILES_FILE',
+    'FASTRTPS_DEFAULT_PROFILES_FILE')
 
 
-def share(*parts: SomeSubstitutionsType) -> Substitution:
+def share(*parts: str) -> Substitution:
     """Return the path of a file that this package installs."""
     return PathJoinSubstitution([FindPackageShare(PACKAGE), *parts])
 
@@ -129,8 +131,8 @@ def tracker(
     Two actions, of which one is started: an argument that was not given must not override the
     parameter file.
     """
-    files = [LaunchConfiguration('params_file'),
-             share('config', 'boards', [LaunchConfiguration('board'), '.yaml'])]
+    board = [share('config', 'boards'), '/', LaunchConfiguration('board'), '.yaml']
+    files = [ParameterFile(LaunchConfiguration('params_file')), ParameterFile(board)]
     own = {'image_transport': text('image_transport'), **(extra or {})}
     common = {'remappings': [('image', LaunchConfiguration('image'))],
               'respawn': LaunchConfiguration('respawn'), 'respawn_delay': 2.0, **kwargs}
