@@ -125,7 +125,7 @@ class TrackerNode(Node):
 
         An exception of the job is raised by the await; when the node stops, so is RuntimeError.
         """
-        future = Future(executor=self.executor)
+        future: Future = Future(executor=self.executor)
 
         def deliver(done: Any) -> None:
             error = RuntimeError('the node is stopping') if done.cancelled() else done.exception()

@@ -73,9 +73,10 @@ class ImageInput:
             reliability=ReliabilityPolicy.BEST_EFFORT)
         # Before Iron a callback cannot have the message's info.
         told = hasattr(Subscription, 'CallbackType')
+        callback: Any = self._on_told if told else self._on_image
         self._subscription = node.create_subscription(
-            _TYPES[self.type_name], self.topic, self._on_told if told else self._on_image,
-            profile, qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            _TYPES[self.type_name], self.topic, callback, profile,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies())
         self._profile = _effective(node, self._subscription.topic_name, profile)
 
     def seconds_silent(self) -> float:
@@ -115,7 +116,7 @@ class ImageInput:
             f'no publisher on {self.topic} has a QoS that this subscription can hear: '
             + '; '.join(reasons)))
 
-    def _on_told(self, message: Any, info: dict[str, Any]) -> None:
+    def _on_told(self, message: Any, info: Any) -> None:
         received = info.get('received_timestamp') or 0
         lost = self._gaps.missed(info.get('publication_sequence_number'))
         # With several publishers the numbers interleave and tell nothing.

@@ -37,7 +37,9 @@ def to_rgb(message: Any) -> NDArray[np.uint8]:
         return _by_cv_bridge(message)
     channels, conversion = _COLOUR[message.encoding]
     pixels = _view(message, channels, np.dtype(np.uint8))
-    return pixels if conversion is None else cv2.cvtColor(pixels, conversion)
+    if conversion is None:
+        return pixels
+    return cv2.cvtColor(pixels, conversion)  # type: ignore[return-value]  # uint8 in and out
 
 
 def to_labels(message: Any) -> NDArray[np.uint16]:
@@ -60,7 +62,7 @@ def fill(message: Any, pixels: NDArray[Any], encoding: str) -> Any:
     message.is_bigendian = int(sys.byteorder == 'big')
     message.step = pixels.strides[0]
     data = array('B')
-    data.frombytes(memoryview(pixels).cast('B'))
+    data.frombytes(pixels.data.cast('B'))
     message.data = data
     return message
 
@@ -94,11 +96,12 @@ def from_compressed(message: Any) -> NDArray[np.uint8]:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)  # type: ignore[return-value]
 
 
-def to_compressed(message: Any, image: NDArray[np.uint8], quality: int = 90) -> Any:
-    """Put uint8 [H, W, 3] RGB into a sensor_msgs/CompressedImage as JPEG; return the message."""
-    coded = cv2.imencode('.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
-                         [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    message.format = 'rgb8; jpeg compressed bgr8'
+def to_compressed(
+        message: Any, image: NDArray[np.uint8], quality: int = 90, *, bgr: bool = False) -> Any:
+    """Put uint8 [H, W, 3], RGB or BGR, into a sensor_msgs/CompressedImage as JPEG; return it."""
+    pixels = image if bgr else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    coded = cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    message.format = f'{"bgr8" if bgr else "rgb8"}; jpeg compressed bgr8'
     message.data = array('B', coded.tobytes())
     return message
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import fields
+from typing import Any
 
 Value = bool | int | float | str | list[str]
 
@@ -51,10 +52,14 @@ Table = tuple[ParameterSpec, ...]
 def from_dataclass(kind: type) -> Table:
     """Return a parameter for each field of a dataclass whose metadata names range and text."""
     return tuple(
-        ParameterSpec(entry.name, entry.default, entry.metadata['description'],
+        ParameterSpec(entry.name, _default(entry), entry.metadata['description'],
                       entry.metadata['min'], entry.metadata['max'],
                       live=entry.metadata['live'])
         for entry in fields(kind))
+
+
+def _default(entry: Any) -> Value:
+    return entry.default
 
 
 def refusal(table: Sequence[ParameterSpec], values: Mapping[str, Value]) -> str | None:

@@ -1,0 +1,151 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The overlay node: images, labels and tracks of one stamp into a video and a contact sheet."""
+
+from collections.abc import Sequence
+from functools import partial
+import json
+import sys
+import time
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy
+from rclpy.qos import QoSProfile
+from rclpy.qos import ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image
+from std_msgs.msg import Empty
+from std_msgs.msg import Header
+
+from vos_ros.msg import Latency
+from vos_ros.msg import TrackArray
+from vos_ros.nodes import images
+from vos_ros.nodes import messages
+from vos_ros.nodes import recorder
+from vos_ros.nodes.live_parameters import LiveParameters
+from vos_ros.nodes.matcher import StampMatcher
+from vos_ros.nodes.run import NodeDone
+from vos_ros.nodes.run import run
+from vos_ros.nodes.tables import OVERLAY
+from vos_ros.tracking.drawing import draw_tracks
+
+# Images wait for their results, so as many are kept as a slow tracker may be behind.
+_DEPTH = 30
+# After the end of the source, results that come within this many seconds of each other count.
+_SETTLE = 1.5
+
+
+class OverlayNode(Node):
+    """Draws and writes every image for which labels and tracks came; see docs/topics.md."""
+
+    def __init__(self) -> None:
+        """Subscribe."""
+        super().__init__('overlay')
+        self.parameters = LiveParameters(
+            self, OVERLAY, lambda values: None, lambda values: None)
+        value = self.parameters
+        self._recorder = recorder.Recorder(
+            value['output'], value['contact_sheet'], value['fps'])
+        self._matcher = StampMatcher(('image', 'labels', 'tracks'), 2 * _DEPTH)
+        self._latency: Latency | None = None
+        self._images_in = 0
+        self._refused = 0
+        self._finished = False
+        self._last = time.monotonic()
+        self._told = 0
+        self._stopped = False
+        compressed = value['image_transport'] == 'compressed'
+        name = self.resolve_topic_name('image') + ('/compressed' if compressed else '')
+        best_effort = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+        reliable = QoSProfile(depth=_DEPTH)
+        for kind, topic, key, profile in (
+                (CompressedImage if compressed else Image, name, 'image', best_effort),
+                (Image, 'labels', 'labels', reliable), (TrackArray, 'tracks', 'tracks', reliable)):
+            self.create_subscription(
+                kind, topic, partial(self._on_message, key), profile,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        self.create_subscription(Latency, 'latency', self._on_latency, reliable)
+        self.create_subscription(
+            Empty, 'finished', self._on_finished,
+            QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+        self._written = self.create_publisher(Header, '~/written', QoSProfile(depth=10))
+        self.create_timer(0.25, self._on_timer)
+        self.create_timer(2.0, self._tell)
+
+    def stop(self) -> None:
+        """Write the files and print the summary, whatever ended the node."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._recorder.close()
+        summary = self.summary()
+        if self.parameters['summary']:
+            recorder.write_json(self.parameters['summary'], summary)
+        print(recorder.table(summary), flush=True)
+        print(json.dumps(summary), flush=True)
+
+    def summary(self) -> dict[str, Any]:
+        """Return counts of frames, tracks, and the times of the tracker's stages."""
+        result: dict[str, Any] = {'images_in': self._images_in}
+        if self._latency is not None:
+            for name in ('frames_in', 'frames_processed', 'dropped_busy', 'dropped_bad',
+                         'lost_transport', 'operating_point'):
+                result[name] = getattr(self._latency, name)
+        result['not_matched'] = self._matcher.evicted + len(self._matcher)
+        result['not_drawn'] = self._refused
+        return {**result, **self._recorder.summary()}
+
+    def _on_message(self, key: str, message: Any) -> None:
+        self._last = time.monotonic()
+        if key == 'image':
+            self._images_in += 1
+        stamp = message.header.stamp
+        complete = self._matcher.add(key, stamp.sec * 10 ** 9 + stamp.nanosec, message)
+        if complete is None:
+            return
+        try:
+            self._draw(complete['image'], complete['labels'], complete['tracks'])
+        except ValueError as error:
+            self._refused += 1
+            self.get_logger().error(f'not drawn: {error}', throttle_duration_sec=2.0)
+        self._written.publish(message.header)
+
+    def _draw(self, image: Any, labels: Image, tracks: TrackArray) -> None:
+        frame = images.from_compressed(image) if isinstance(image, CompressedImage) \
+            else images.to_rgb(image)
+        rows = messages.tracks_of(tracks)
+        picture = draw_tracks(frame, images.to_labels(labels), rows, self.parameters['opacity'])
+        stamp = image.header.stamp
+        self._recorder.add(picture, stamp.sec + stamp.nanosec / 1e9, rows)
+
+    def _on_latency(self, message: Latency) -> None:
+        self._latency = message
+        self._recorder.timed({
+            **dict(zip(message.stages, message.stage_ms, strict=False)),
+            'step': message.step_ms, 'pipeline': message.pipeline_ms})
+
+    def _on_finished(self, _message: Empty) -> None:
+        self._finished = True
+
+    def _on_timer(self) -> None:
+        idle = time.monotonic() - self._last
+        limit = self.parameters['idle_exit']
+        if (self._finished and idle > _SETTLE) \
+                or (limit and self._recorder.written and idle > limit):
+            raise NodeDone
+
+    def _tell(self) -> None:
+        if self._recorder.written != self._told:
+            self._told = self._recorder.written
+            self.get_logger().info(f'{self._told} pictures written')
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node."""
+    return run(OverlayNode, args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
