@@ -9,9 +9,13 @@ import sys
 
 from vos_ros.budget.threads import one_blas_thread
 
-# name → (module with add_arguments(parser) and run(args) -> int, what it does).
+# name of one or two words → (module with add_arguments(parser) and run(args), what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
     'track': ('vos_ros.tracking.command', 'masks and track ids on a video, without ROS'),
+    'train mobileinst': ('vos_ros.train.mobileinst', 'train a MobileInst'),
+    'train xmem': ('vos_ros.train.xmem', 'train an XMem'),
+    'evaluate instances': ('vos_ros.evaluate.instances', 'mask AP on COCO-style images'),
+    'evaluate tracks': ('vos_ros.evaluate.tracks', 'HOTA, IDF1, id switches on synthetic video'),
 }
 
 _SUMMARY = 'Video object segmentation for ROS 2: what needs no running ROS.'
@@ -20,7 +24,8 @@ _SUMMARY = 'Video object segmentation for ROS 2: what needs no running ROS.'
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; return its exit status, 2 for a wrong command line."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    listing = '\n'.join(f'  {name:<10} {about}' for name, (_, about) in COMMANDS.items())
+    width = max(len(name) for name in COMMANDS)
+    listing = '\n'.join(f'  {name:<{width}}  {about}' for name, (_, about) in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog='vos-ros', description=_SUMMARY, epilog=f'commands:\n{listing}\n\n'
         'vos-ros COMMAND --help says more.', usage='vos-ros COMMAND ...',
@@ -28,9 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ('-h', '--help'):
         parser.print_help()
         return 0 if arguments else 2
-    name = arguments[0]
+    words = 2 if ' '.join(arguments[:2]) in COMMANDS else 1
+    name = ' '.join(arguments[:words])
     if name not in COMMANDS:
-        parser.error(f'there is no command {name!r}; commands: {", ".join(COMMANDS)}')
+        family = [known for known in COMMANDS if known.startswith(name + ' ')]
+        parser.error(f'there is no command {" ".join(arguments[:2])!r}; '
+                     f'commands: {", ".join(family or COMMANDS)}')
     one_blas_thread()
     module_name = COMMANDS[name][0]
     try:
@@ -45,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                                       formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     module.add_arguments(command)
     try:
-        return module.run(command.parse_args(arguments[1:]))
+        return module.run(command.parse_args(arguments[words:]))
     except KeyboardInterrupt:
         print(f'vos-ros {name}: interrupted', file=sys.stderr)
         return 130

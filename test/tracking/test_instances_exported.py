@@ -103,9 +103,32 @@ def test_track_command_faults(tiny_package, tmp_path, monkeypatch, capsys, argum
     assert message in capsys.readouterr().err
 
 
+def test_evaluate_tracks_command(tiny_package, tmp_path, capsys):
+    images, masks = tmp_path / 'JPEGImages' / 'walk', tmp_path / 'Annotations' / 'walk'
+    images.mkdir(parents=True)
+    masks.mkdir(parents=True)
+    for index, frame in enumerate(frames(4)):
+        labels = np.zeros(frame.shape[:2], np.uint8)
+        labels[20:120, 20 + 5 * index:140 + 5 * index] = 1
+        cv2.imwrite(str(images / f'{index:05}.jpg'), frame)
+        cv2.imwrite(str(masks / f'{index:05}.png'), labels)
+    arguments = ['evaluate', 'tracks', '--sequences', str(tmp_path), '--model', str(tiny_package)]
+    assert main([*arguments, '--json', '--set', 'birth_score=0', '--set', 'keep_score=0']) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures['frames'] == 4 and figures['sequences'] == 1
+    assert {'HOTA', 'IDF1', 'id_switches', 'recall'} <= figures.keys()
+    assert main([*arguments, '--set', 'colour=1']) == 1
+    assert "no parameter 'colour'" in capsys.readouterr().err
+    assert main([*arguments, '--set', 'max_tracks=many']) == 1
+    assert "'many' is no int" in capsys.readouterr().err
+
+
 def test_command_table(capsys):
     assert main(['--help']) == 0
     assert 'track' in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
         main(['trakc'])
     assert stop.value.code == 2 and "no command 'trakc'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(['evaluate'])
+    assert 'commands: evaluate ' in capsys.readouterr().err
