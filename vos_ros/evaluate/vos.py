@@ -1,0 +1,197 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Measure video object segmentation: J, F and J&F by the DAVIS definitions.
+
+Semi-supervised protocol: the true mask of each object is given on the frame where it first
+appears. That frame and the last one of a sequence do not count; means are over objects.
+"""
+
+import argparse
+from collections.abc import Sequence
+import csv
+from dataclasses import fields
+import json
+from pathlib import Path
+import sys
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vos_ros.evaluate.davis import find_sequences
+from vos_ros.evaluate.davis import VideoSequence
+from vos_ros.evaluate.vos_scores import Labels
+from vos_ros.evaluate.vos_scores import score_sequence
+from vos_ros.evaluate.vos_scores import SequenceScore
+from vos_ros.evaluate.vos_scores import summary
+from vos_ros.tracking.drawing import track_colour
+from vos_ros.tracking.memory_params import MemoryTrackerParams
+
+DEFAULT_MODEL = 'xmem-lite'
+_QUICK_SEQUENCES, _QUICK_FRAMES = 2, 12
+
+
+class MemoryTrackerAdapter:
+    """A MemoryTracker under the evaluation's protocol: label maps in, label maps out."""
+
+    def __init__(self, tracker: Any) -> None:
+        """Take a tracker without objects."""
+        self.tracker = tracker
+
+    def step(self, image: NDArray[np.uint8], labels: Labels | None) -> Labels:
+        """Track one frame; see `VosTracker`."""
+        if labels is None:
+            return self.tracker.step(image).label_map
+        return self.tracker.step(image, mask=labels.astype(np.uint16)).label_map
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `vos-ros evaluate vos`."""
+    parser.add_argument('--data', required=True, metavar='DIR', help='folder in the layout of '
+                        'DAVIS, YouTube-VOS or PUMaVOS')
+    parser.add_argument('--model', default=DEFAULT_MODEL,
+                        help='a model package: its folder, or its name')
+    parser.add_argument('--sequences', nargs='*', help='only these sequences')
+    parser.add_argument('--image-set', help='only those in ImageSets/<this>.txt, e.g. 2017/val')
+    parser.add_argument('--frames', type=int, default=0, help='at most so many frames; 0: all')
+    parser.add_argument('--threads', type=int, default=2, help='threads of the network')
+    parser.add_argument('--csv', help='write the table to this file')
+    parser.add_argument('--overlay', metavar='DIR', help='write SEQ.mp4 with the masks drawn in')
+    parser.add_argument('--masks', metavar='DIR', help='write the masks as DIR/SEQ/FRAME.png')
+    parser.add_argument('--json', action='store_true', help='print the summary as JSON, last line')
+    parser.add_argument('--quick', action='store_true', help=f'only {_QUICK_FRAMES} frames of '
+                        f'{_QUICK_SEQUENCES} sequences: shows that it runs, no figure to quote')
+    group = parser.add_argument_group('tracker')
+    for entry in fields(MemoryTrackerParams):
+        kind = _truth if isinstance(entry.default, bool) else type(entry.default)
+        group.add_argument('--' + entry.name.replace('_', '-'), dest=entry.name, type=kind,
+                           default=entry.default, help=entry.metadata['description'])
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate; return 0, or 1 with a message on stderr."""
+    from vos_ros.runtime.package import load_package
+    from vos_ros.runtime.package import PackageError
+    from vos_ros.runtime.xmem import OnnxXMem
+    from vos_ros.tracking.engine import MemoryTracker
+
+    try:
+        params = MemoryTrackerParams(
+            **{entry.name: getattr(args, entry.name) for entry in fields(MemoryTrackerParams)})
+        sequences = find_sequences(args.data, args.sequences, args.image_set)
+        package = load_package(args.model)
+        network = OnnxXMem(package, args.threads)
+        frames = args.frames or None
+        if args.quick:
+            sequences, frames = sequences[:_QUICK_SEQUENCES], _QUICK_FRAMES
+        scores = []
+        print(f'{"sequence":<24}{"object":>7}{"frames":>8}{"J":>8}{"F":>8}{"J&F":>8}{"fps":>8}')
+        for sequence in sequences:
+            tracker = MemoryTrackerAdapter(MemoryTracker(network, params))
+            with Recorder(sequence, args.overlay, args.masks) as recorder:
+                score = score_sequence(sequence, tracker, frames, recorder.frame)
+            scores.append(score)
+            print_rows(score)
+        figures = summary(scores)
+    except (OSError, ValueError, PackageError) as error:
+        print(f'vos-ros evaluate vos: {error}', file=sys.stderr)
+        return 1
+    name = Path(args.data).resolve().name + (' (quick)' if args.quick else '')
+    print(f'J {100 * figures["J"]:.1f}  F {100 * figures["F"]:.1f}  '
+          f'J&F {100 * figures["J&F"]:.1f}  {figures["fps"]:.2f} fps: {name}, '
+          f'{figures["sequences"]} sequences, {figures["objects"]} objects, '
+          f'{figures["frames"]} frames; {package}')
+    if args.csv:
+        write_csv(args.csv, scores)
+    if args.json:
+        print(json.dumps({
+            **{k: round(v, 5) for k, v in figures.items()}, 'data': name,
+            'package': package.name, 'digest': package.digest[:12],
+            'short_side': params.short_side, 'threads': args.threads, 'quick': args.quick}))
+    return 0
+
+
+def print_rows(score: SequenceScore) -> None:
+    """Print one line an object; figures in per cent."""
+    for row in score.objects:
+        print(f'{row.sequence:<24}{row.object:>7}{row.frames:>8}{100 * row.J:>8.1f}'
+              f'{100 * row.F:>8.1f}{50 * (row.J + row.F):>8.1f}'
+              f'{score.frames / max(score.seconds, 1e-9):>8.2f}', flush=True)
+
+
+def write_csv(path: str, scores: Sequence[SequenceScore]) -> None:
+    """Write one line an object: sequence, object, frames, J, F, J&F (0..1), fps."""
+    with open(path, 'w', newline='', encoding='utf-8') as stream:
+        writer = csv.writer(stream)
+        writer.writerow(['sequence', 'object', 'frames', 'J', 'F', 'J&F', 'fps'])
+        for score in scores:
+            fps = score.frames / max(score.seconds, 1e-9)
+            for row in score.objects:
+                writer.writerow([row.sequence, row.object, row.frames, f'{row.J:.5f}',
+                                 f'{row.F:.5f}', f'{(row.J + row.F) / 2:.5f}', f'{fps:.3f}'])
+
+
+class Recorder:
+    """Writes what a tracker predicts for one sequence, as a video and as mask files, if asked."""
+
+    def __init__(self, sequence: VideoSequence, overlay: str | None, masks: str | None) -> None:
+        """Choose where to write; None writes nothing."""
+        self.sequence = sequence
+        self.overlay = Path(overlay) if overlay else None
+        self.masks = Path(masks) / sequence.name if masks else None
+        self._writer: cv2.VideoWriter | None = None
+
+    def __enter__(self) -> 'Recorder':
+        """Make the folders."""
+        for folder in (self.overlay, self.masks):
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the video."""
+        if self._writer is not None:
+            self._writer.release()
+
+    def frame(self, index: int, image: NDArray[np.uint8], labels: Labels) -> None:
+        """Write one frame."""
+        if self.masks is not None:
+            picture = Image.fromarray(labels.astype(np.uint8))
+            picture.putpalette(palette())
+            picture.save(self.masks / (self.sequence.frames[index].stem + '.png'))
+        if self.overlay is None:
+            return
+        if self._writer is None:
+            path = self.overlay / f'{self.sequence.name}.mp4'
+            self._writer = cv2.VideoWriter(
+                str(path), cv2.VideoWriter.fourcc(*'mp4v'), 24.0, labels.shape[::-1])
+            if not self._writer.isOpened():
+                raise ValueError(f'{path}: OpenCV cannot write a video there')
+        self._writer.write(cv2.cvtColor(draw_labels(image, labels), cv2.COLOR_RGB2BGR))
+
+
+def draw_labels(image: NDArray[np.uint8], labels: Labels) -> NDArray[np.uint8]:
+    """Return a copy of an RGB image with objects tinted, and their contours drawn."""
+    colours = np.array(palette(), np.uint8).reshape(256, 3)[labels.astype(np.uint8)]
+    picture = image.copy()
+    inside = labels > 0
+    picture[inside] = (0.55 * image[inside] + 0.45 * colours[inside]).astype(np.uint8)
+    kind = labels.astype(np.uint8)
+    rim = inside & (cv2.erode(kind, np.ones((3, 3), np.uint8)) != kind)
+    picture[rim] = colours[rim]
+    return picture
+
+
+def palette() -> list[int]:
+    """Return 256 RGB colours in one list, black first; those of the tracks elsewhere."""
+    return [0, 0, 0] + [value for i in range(1, 256) for value in track_colour(i)]
+
+
+def _truth(text: str) -> bool:
+    if text.lower() in ('1', 'true', 'yes', 'on'):
+        return True
+    if text.lower() in ('0', 'false', 'no', 'off'):
+        return False
+    raise argparse.ArgumentTypeError(f'{text!r} is neither true nor false')

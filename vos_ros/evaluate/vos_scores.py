@@ -1,0 +1,159 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Semi-supervised protocol: run a tracker over a sequence and score it object by object."""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+import math
+import time
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vos_ros.evaluate.davis import VideoSequence
+from vos_ros.evaluate.davis_metrics import boundary_accuracy
+from vos_ros.evaluate.davis_metrics import region_similarity
+
+Labels = NDArray[np.integer]
+
+
+class VosTracker(Protocol):
+    """What is evaluated: frames in, label maps out."""
+
+    def step(self, image: NDArray[np.uint8], labels: Labels | None) -> Labels:
+        """Take an RGB frame [H, W, 3], and the label map of objects that begin here or None.
+
+        Returns the label map [H, W] of this frame under the numbers given so far.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ObjectScore:
+    """Scores of one object of one sequence: mean J and F over `frames` frames (NaN with none)."""
+
+    sequence: str
+    object: int
+    J: float
+    F: float
+    frames: int
+
+
+@dataclass(frozen=True)
+class SequenceScore:
+    """Scores of a sequence; `seconds` is the time spent in the tracker for `frames` frames."""
+
+    name: str
+    objects: tuple[ObjectScore, ...]
+    frames: int
+    seconds: float
+
+
+Watcher = Callable[[int, NDArray[np.uint8], Labels], None]
+
+
+def first_appearances(sequence: VideoSequence) -> dict[int, int]:
+    """Give for every object the first frame in which its mask is annotated."""
+    first: dict[int, int] = {}
+    for index in range(len(sequence.frames)):
+        labels = sequence.labels(index)
+        if labels is not None:
+            for number in np.unique(labels):
+                if number:
+                    first.setdefault(int(number), index)
+    return first
+
+
+def follow(
+    sequence: VideoSequence, tracker: VosTracker, first: dict[int, int], frames: int | None = None
+) -> Iterator[tuple[int, NDArray[np.uint8], Labels, float]]:
+    """Yield (index, frame, predicted labels, seconds) from the first annotated object on.
+
+    The tracker is shown an object's true mask on the frame where it first appears, never again.
+    """
+    start = min(first.values())
+    stop = len(sequence.frames) if frames is None else min(len(sequence.frames), start + frames)
+    for index in range(start, stop):
+        image = sequence.image(index)
+        new = [number for number, frame in first.items() if frame == index]
+        labels = None
+        truth = sequence.labels(index) if new else None
+        if truth is not None:
+            labels = np.where(np.isin(truth, new), truth, 0)
+            labels = _fit(labels, image.shape[:2])
+        begin = time.perf_counter()
+        predicted = tracker.step(image, labels)
+        yield index, image, predicted, time.perf_counter() - begin
+
+
+def score_sequence(
+    sequence: VideoSequence, tracker: VosTracker, frames: int | None = None,
+    watch: Watcher | None = None,
+) -> SequenceScore:
+    """Follow a sequence's objects and score them by the DAVIS definitions.
+
+    As in the semi-supervised DAVIS evaluation (2016 and 2017) the frame whose mask was given and
+    the sequence's last frame do not count; for an object that appears late, no frame up to and
+    including its first one counts (as in YouTube-VOS; without late objects this is DAVIS). Frames
+    without annotation are tracked but not scored.
+    frames: stop after so many frames. watch: called with (index, frame, prediction).
+    Raises ValueError when no object is annotated or the prediction has another size.
+    """
+    first = first_appearances(sequence)
+    if not first:
+        raise ValueError(f'{sequence.name}: no object in any annotation')
+    scores: dict[int, list[tuple[float, float]]] = {number: [] for number in first}
+    last = len(sequence.frames) - 1
+    seconds, count = 0.0, 0
+    for index, image, predicted, spent in follow(sequence, tracker, first, frames):
+        seconds, count = seconds + spent, count + 1
+        if predicted.shape != image.shape[:2]:
+            raise ValueError(f'{sequence.name}: prediction {predicted.shape} for a frame '
+                             f'{image.shape[:2]}')
+        if watch is not None:
+            watch(index, image, predicted)
+        truth = sequence.labels(index)
+        if truth is None or index == last:
+            continue
+        predicted = _fit(predicted, truth.shape)
+        for number, begin in first.items():
+            if index > begin:
+                own, true = predicted == number, truth == number
+                scores[number].append((region_similarity(own, true),
+                                       boundary_accuracy(own, true)))
+    objects = []
+    for number in sorted(scores):
+        j, f = (float(np.mean(column)) for column in zip(*scores[number], strict=True)) \
+            if scores[number] else (math.nan, math.nan)
+        objects.append(ObjectScore(sequence.name, number, j, f, len(scores[number])))
+    return SequenceScore(sequence.name, tuple(objects), count, seconds)
+
+
+def summary(scores: list[SequenceScore]) -> dict[str, float | int]:
+    """Average over objects: J, F, J&F (0..1), fps and the numbers of what was measured.
+
+    Every object counts the same, as in DAVIS 2017. Raises ValueError when nothing was scored.
+    """
+    objects = [o for s in scores for o in s.objects if o.frames]
+    if not objects:
+        raise ValueError('no frame was scored: the sequences are too short or not annotated')
+    j = float(np.mean([o.J for o in objects]))
+    f = float(np.mean([o.F for o in objects]))
+    frames, seconds = sum(s.frames for s in scores), sum(s.seconds for s in scores)
+    return {
+        'J': j, 'F': f, 'J&F': (j + f) / 2, 'fps': frames / seconds if seconds else 0.0,
+        'sequences': len(scores), 'objects': len(objects), 'frames': frames,
+        'scored_frames': sum(o.frames for o in objects),
+    }
+
+
+def _fit(labels: Labels, size: tuple[int, ...]) -> Labels:
+    """Bring a label map to (H, W) by nearest neighbour when mask and frame differ in size."""
+    if labels.shape == tuple(size):
+        return labels
+    kind = labels.astype(np.uint16)
+    fitted = cv2.resize(kind, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(fitted, np.uint16)
