@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
 try:
     from threadpoolctl import ThreadpoolController
 except ModuleNotFoundError:         # without it BLAS brings its own threads, which is only slower

@@ -64,7 +64,7 @@ class Memory:
         self.groups: list[Group] = []
         self.long_term_size = 0
         self.events: list[dict[str, Any]] = []
-        self._next_group = 0
+        self.next_group = 0
 
     @property
     def objects(self) -> list[int]:
@@ -114,9 +114,9 @@ class Memory:
         if new:
             for obj in new:
                 self.store.add_object(obj)
-            self.groups.append(Group(self._next_group, number, new,
+            self.groups.append(Group(self.next_group, number, new,
                                      np.zeros(self.long_term_size, bool)))
-            self._next_group += 1
+            self.next_group += 1
         self.store.append(self.store.ops.stored(key, shrinkage), selection, values)
         self.frames.append(Frame(number, len(key), {group.key for group in self.groups}))
         self._make_room()

@@ -13,6 +13,8 @@ from vos_ros.runtime.memory_ops import MemoryOps
 
 # A token's life before its first read: keeps usage / life finite, as in the official code.
 NEWBORN = 1e-7
+# Room is made for so many tokens at a time: 25 MB with three objects of the full network.
+CHUNK = 4096
 
 
 class TokenStore:
@@ -82,16 +84,22 @@ class TokenStore:
         """Forget an object's values."""
         del self._values[obj]
 
-    def reserve(self, capacity: int) -> None:
-        """Make room for so many tokens; the room grows in large steps and never shrinks."""
-        if capacity <= self._capacity:
+    def reserve(self, tokens: int) -> None:
+        """Make room for so many tokens; the room grows in chunks and never shrinks."""
+        if tokens <= self._capacity:
             return
-        capacity = max(capacity, self._capacity * 3 // 2)
-        self._rows = {name: self._grown(self._rows.get(name), capacity, width)
-                      for name, width in self._widths.items()}
-        self._values = {obj: self._grown(rows, capacity, self.value_dim)
-                        for obj, rows in self._values.items()}
+        capacity = -(-tokens // CHUNK) * CHUNK
+        for name, width in self._widths.items():
+            self._rows[name] = self._grown(self._rows.get(name), capacity, width)
+        for obj in self._values:
+            self._values[obj] = self._grown(self._values[obj], capacity, self.value_dim)
         self._capacity = capacity
+
+    @property
+    def allocated_bytes(self) -> int:
+        """Return the bytes of all rows there is room for."""
+        width = sum(max(1, w) for w in self._widths.values()) + self.value_dim * len(self._values)
+        return 4 * width * self._capacity
 
     def _grown(self, rows: Array | None, capacity: int, width: int) -> Array:
         shape = (capacity, width) if width else (capacity,)

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One frame through XMem: read, decode, and remember (XMem section 3.1 and its inference)."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ from vos_ros.tracking.memory import Memory
 from vos_ros.tracking.memory_network import EncodedFrame
 from vos_ros.tracking.memory_network import MemoryNetwork
 from vos_ros.tracking.memory_params import MemoryTrackerParams
+from vos_ros.tracking.memory_state import export_memory
+from vos_ros.tracking.memory_state import restore_memory
 
 FloatArray = NDArray[np.float32]
 
@@ -149,15 +153,13 @@ class XMemCore:
         with clock.stage('key'):
             encoded = self.network.encode_key(padding.pad(image))
         self._fit(encoded.grid)
-        found: FloatArray | None = None
-        if decode:
-            found = self._segment(encoded, ordinary)
-        if mask is None:
-            assert found is not None
-            probabilities = found
-        else:
-            probabilities = self._combine(padding.pad(mask), found, names, valid)
+        found = self._segment(encoded, ordinary) if decode else None
+        if mask is not None:
+            found = self._combine(padding.pad(mask), found, names, valid)
             self._grow_hidden(len(names))
+        if found is None:
+            raise ValueError('a frame without a mask has to be segmented')
+        probabilities = found
         if remember:
             self._remember(encoded, probabilities[1:], names, deep)
         self.objects = names
@@ -223,3 +225,33 @@ class XMemCore:
         if deep:
             self.hidden = hidden
             self.last_deep = self.frame
+
+    def export(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
+        """Return all that `restore` needs: arrays, and JSON-able values."""
+        arrays, memory = export_memory(self.memory)
+        if self.hidden is not None:
+            arrays['hidden'] = self.network.ops.numpy(self.hidden)
+        return arrays, {
+            'memory': memory, 'objects': self.objects, 'frame': self.frame,
+            'last_memory': self.last_memory, 'last_deep': self.last_deep,
+            'grid': None if self.grid is None else list(self.grid)}
+
+    def restore(self, arrays: Mapping[str, NDArray], meta: Mapping[str, Any]) -> None:
+        """Go on from what `export` gave; KeyError or ValueError names what does not fit.
+
+        The core may be half restored then: throw it away.
+        """
+        self.reset()
+        restore_memory(self.memory, arrays, meta['memory'])
+        self.objects = [int(obj) for obj in meta['objects']]
+        self.frame, self.last_memory = int(meta['frame']), int(meta['last_memory'])
+        self.last_deep = int(meta['last_deep'])
+        self.grid = None if meta['grid'] is None else (int(meta['grid'][0]), int(meta['grid'][1]))
+        if sorted(self.objects) != sorted(self.memory.objects):
+            raise ValueError(f'objects {self.objects}, values of {self.memory.objects}')
+        if self.network.hidden_dim and self.objects and self.grid is not None:
+            hidden = arrays['hidden']
+            shape = (len(self.objects), self.network.hidden_dim, *self.grid)
+            if hidden.shape != shape or hidden.dtype != np.float32:
+                raise ValueError(f'hidden is {hidden.dtype}{hidden.shape}, must be float32{shape}')
+            self.hidden = self.network.ops.array(hidden)
