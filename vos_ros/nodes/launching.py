@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the launch files share.  Every argument is declared, so `--show-args` lists it."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import os
 
@@ -40,6 +41,11 @@ def text(name: str) -> ParameterValue:
 def flag(name: str) -> ParameterValue:
     """Return an argument as a boolean parameter."""
     return ParameterValue(LaunchConfiguration(name), value_type=bool)
+
+
+def integer(name: str) -> ParameterValue:
+    """Return an argument as an integer parameter."""
+    return ParameterValue(LaunchConfiguration(name), value_type=int)
 
 
 def number(name: str) -> ParameterValue:
@@ -125,22 +131,36 @@ def node(
 
 
 def tracker(
-        executable: str, extra: dict[str, object] | None = None, **kwargs: object) -> list[Action]:
-    """Return a tracker node with what image_arguments() and tracker_arguments() declare.
+        executable: str, parameters: Mapping[str, object] | None = None,
+        remappings: Sequence[tuple[SomeSubstitutionsType, SomeSubstitutionsType]] = (),
+) -> list[Action]:
+    """Return a tracker node with what tracker_arguments() declares.
 
     Two actions, of which one is started: an argument that was not given must not override the
     parameter file.
     """
     board = [share('config', 'boards'), '/', LaunchConfiguration('board'), '.yaml']
-    files = [ParameterFile(LaunchConfiguration('params_file')), ParameterFile(board)]
-    own = {'image_transport': text('image_transport'), **(extra or {})}
-    common = {'remappings': [('image', LaunchConfiguration('image'))],
-              'respawn': LaunchConfiguration('respawn'), 'respawn_delay': 2.0, **kwargs}
+    settings = [ParameterFile(LaunchConfiguration('params_file')), ParameterFile(board),
+                parameters or {}]
+    respawn = {'respawn': LaunchConfiguration('respawn'), 'respawn_delay': 2.0}
     return [
-        node(executable, [*files, own], condition=not_given('model_path'), **common),
-        node(executable, [*files, own, {'model_path': text('model_path')}],
-             condition=given('model_path'), **common),
+        node(executable, settings, remappings, condition=not_given('model_path'), **respawn),
+        node(executable, [*settings, {'model_path': text('model_path')}], remappings,
+             condition=given('model_path'), **respawn),
     ]
+
+
+def overlay(
+        of: str, parameters: Mapping[str, object],
+        remappings: Sequence[tuple[SomeSubstitutionsType, SomeSubstitutionsType]] = (),
+        **kwargs: object) -> Node:
+    """Return the overlay node that records a tracker into the argument overlay_file."""
+    return node(
+        'overlay',
+        [ParameterFile(share('config', 'overlay.yaml')), {'output': text('overlay_file')},
+         parameters],
+        [*((topic, f'{of}/{topic}') for topic in ('labels', 'tracks', 'latency')), *remappings],
+        **kwargs)
 
 
 def _value(context: LaunchContext, name: str) -> str:

@@ -1,0 +1,169 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of a node that need no ROS: worker, counters, matcher, time jumps, tables."""
+
+from pathlib import Path
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from vos_ros.nodes import tables
+from vos_ros.nodes.counters import SequenceGaps
+from vos_ros.nodes.malloc import keep_large_blocks
+from vos_ros.nodes.matcher import StampMatcher
+from vos_ros.nodes.parameters import refusal
+from vos_ros.nodes.sources import Pattern
+from vos_ros.nodes.timejump import TimeJump
+from vos_ros.nodes.worker import Worker
+
+
+class Gate:
+    """A worker whose frames wait until they are let through."""
+
+    def __init__(self):
+        self.seen, self.errors = [], []
+        self.entered, self.open = threading.Semaphore(0), threading.Semaphore(0)
+        self.worker = Worker(self._process, self.errors.append)
+
+    def _process(self, frame):
+        self.entered.release()
+        self.open.acquire()
+        self.seen.append(frame)
+        if frame == 'boom':
+            raise KeyError(frame)
+
+
+def test_newest_frame_wins_and_replaced_ones_are_told():
+    gate = Gate()
+    assert not gate.worker.put(1)
+    gate.entered.acquire()
+    assert not gate.worker.put(2)
+    assert gate.worker.put(3)
+    assert gate.worker.put(4)
+    assert gate.worker.busy_seconds() > 0
+    for _ in range(2):
+        gate.open.release()
+    gate.entered.acquire()
+    assert gate.worker.stop()
+    assert gate.seen == [1, 4]
+    assert gate.worker.busy_seconds() == 0
+
+
+def test_jobs_run_between_frames_on_the_same_thread_and_without_any_frame():
+    gate = Gate()
+    names = gate.worker.call(lambda: threading.current_thread().name)
+    assert names.result(5) == 'tracker'
+    gate.worker.put('a')
+    gate.entered.acquire()
+    job = gate.worker.call(lambda: list(gate.seen))
+    gate.worker.put('b')
+    gate.open.release()
+    assert job.result(5) == ['a']
+    failing = gate.worker.call(lambda: 1 / 0)
+    gate.open.release()
+    with pytest.raises(ZeroDivisionError):
+        failing.result(5)
+    assert gate.worker.stop()
+    assert gate.worker.call(lambda: 1).cancelled()
+
+
+def test_an_escaped_exception_is_told():
+    gate = Gate()
+    gate.open.release()
+    gate.worker.put('boom')
+    end = time.monotonic() + 5
+    while not gate.errors and time.monotonic() < end:
+        time.sleep(0.01)
+    assert isinstance(gate.errors[0], KeyError)
+
+
+def test_stop_does_not_wait_for_ever():
+    gate = Gate()
+    gate.worker.put(1)
+    gate.entered.acquire()
+    assert not gate.worker.stop(timeout=0.05)
+    gate.open.release()
+
+
+def test_sequence_gaps():
+    gaps = SequenceGaps()
+    assert [gaps.missed(n) for n in (7, 8, 11, 12, 3, 4, 5000, 5002)] == [0, 0, 2, 0, 0, 0, 0, 1]
+    gaps.restart()
+    assert gaps.missed(5009) == 0
+    assert gaps.missed(2 ** 64 - 1) == gaps.missed(None) == 0
+    assert gaps.missed(5011) == 1
+
+
+def test_time_jump_starts_one_new_timeline():
+    jump = TimeJump()
+    stamps = [10.0, 10.1, 10.05, 10.2, 2.0, 2.1, 2.2]
+    assert [bool(jump.check(stamp, 0.5)) for stamp in stamps] == [
+        False, False, False, False, True, False, False]
+
+
+def test_many_small_steps_back_are_one_jump():
+    jump = TimeJump()
+    jump.check(10.0, 0.5)
+    assert [bool(jump.check(10.0 - 0.1 * step, 0.5)) for step in range(1, 8)].count(True) == 1
+
+
+def test_the_clock_counts_only_where_stamps_are_zero():
+    jump = TimeJump()
+    jump.check(5.0, 0.5)
+    jump.clock_jumped()
+    assert not jump.check(5.1, 0.5)
+    jump = TimeJump()
+    jump.check(0.0, 0.5)
+    assert not jump.check(0.0, 0.5)
+    jump.clock_jumped()
+    assert jump.check(0.0, 0.5)
+    assert not jump.check(0.0, 0.5)
+
+
+def test_matcher_is_exact_bounded_and_survives_a_loop():
+    matcher = StampMatcher(('image', 'labels'), capacity=3)
+    assert matcher.add('image', 1, 'i1') is None
+    assert matcher.add('labels', 2, 'l2') is None
+    assert matcher.add('labels', 1, 'l1') == {'image': 'i1', 'labels': 'l1'}
+    # A second pass of a bag brings lower stamps than those left over from the first.
+    for stamp in (100, 101, 102):
+        matcher.add('image', stamp, stamp)
+    assert matcher.evicted == 1
+    assert matcher.add('image', 5, 'i5') is None
+    assert matcher.add('labels', 5, 'l5') == {'image': 'i5', 'labels': 'l5'}
+    assert len(matcher) <= 3
+    with pytest.raises(KeyError):
+        matcher.add('depth', 1, None)
+
+
+def test_tables_refuse_by_name_and_hold_their_own_defaults():
+    for node, table in tables.TABLES.items():
+        names = [spec.name for spec in table]
+        assert len(set(names)) == len(names), node
+        assert refusal(table, {spec.name: spec.default for spec in table}) is None
+        for spec in table:
+            assert spec.description.endswith('.'), spec.name
+            if spec.high is not None:
+                assert spec.name in refusal(table, {spec.name: spec.high + 1})
+            if spec.choices:
+                assert spec.name in refusal(table, {spec.name: 'nonsense'})
+
+
+def test_docs_parameters_is_the_printed_page():
+    page = Path(__file__).parents[2] / 'docs' / 'parameters.md'
+    assert page.read_text() == tables.page(), 'run: python -m vos_ros.nodes.tables > ' + str(page)
+
+
+def test_pattern_has_its_size_and_moves():
+    frames = [frame.image for frame, _ in zip(Pattern(64, 48), range(20), strict=False)]
+    assert frames[0].shape == (48, 64, 3)
+    assert np.count_nonzero(frames[0] != frames[19]) > 50
+
+
+def test_mallopt_is_accepted_by_glibc():
+    import platform
+    if platform.libc_ver()[0] != 'glibc':
+        pytest.skip('no glibc here')
+    assert keep_large_blocks()
