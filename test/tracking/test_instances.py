@@ -4,6 +4,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from synthetic_scene import blank
@@ -257,6 +258,43 @@ def test_time_that_jumps_makes_a_keyframe():
     stamps = [10.0, 10.03, 10.06, 12.0, 12.03, 3.0, 3.03]
     assert [tracker.step(blank(), stamp).keyframe for stamp in stamps] \
         == [True, False, False, True, False, True, False]
+
+
+def picture(seed, height=192, width=256):
+    noise = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def test_a_cut_makes_a_keyframe_and_ends_coasting():
+    scene = Scene([Disc(kernels(1)[0], still(12, 12), seen=lambda t: t < 5)])
+    tracker = InstanceTracker(scene, replace(QUICK, reuse_interval=4, coast_keyframes=50))
+    first, second = picture(1), picture(2)
+    shots = [first, first, first // 2 + 90, first, first, first, second, second, second]
+    results = [tracker.step(shot) for shot in shots]
+    assert [r.keyframe for r in results] == [True, False, False, False, True, False, True, False,
+                                             False]
+    assert [states(r)[1] for r in results[1:]] == [TrackState.TRACKED] * 5 + [TrackState.LOST] * 3
+
+
+def test_noise_in_the_dark_is_no_cut():
+    scene = Scene([Disc(kernels(1)[0], still(12, 12))])
+    tracker = InstanceTracker(scene, replace(QUICK, reuse_interval=4))
+    rng = np.random.default_rng(3)
+    dark = [rng.integers(0, 9, (192, 256, 3), dtype=np.uint8) for _ in range(8)]
+    assert [tracker.step(frame).keyframe for frame in dark] == [t % 4 == 0 for t in range(8)]
+
+
+def test_across_a_cut_only_the_kernel_speaks():
+    a, b = kernels(2, alike=0.5)
+    scene = Scene([Disc(a, lambda t: (12, 8) if t < 3 else None),
+                   Disc(b, lambda t: (12, 8) if t >= 3 else None)])
+    with_cut = InstanceTracker(scene, QUICK)
+    results = [with_cut.step(picture(1 if t < 3 else 2)) for t in range(6)]
+    assert states(results[-1]) == {1: TrackState.LOST, 2: TrackState.TRACKED}
+    same = Scene([Disc(a, lambda t: (12, 8) if t < 3 else (12, 20))])
+    found = InstanceTracker(same, QUICK)
+    results = [found.step(picture(1 if t < 3 else 2)) for t in range(6)]
+    assert states(results[-1]) == {1: TrackState.TRACKED}
 
 
 def test_reset_reports_the_end_and_ids_go_on():

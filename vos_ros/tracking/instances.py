@@ -28,6 +28,7 @@ from vos_ros.tracking.life import stack
 from vos_ros.tracking.life import Track
 from vos_ros.tracking.life import TrackTable
 from vos_ros.tracking.params import InstanceTrackerParams
+from vos_ros.tracking.scene import Continuity
 from vos_ros.tracking.tracks import StepResult
 from vos_ros.tracking.tracks import Tracks
 from vos_ros.tracking.tracks import TrackState
@@ -74,7 +75,7 @@ class InstanceTracker:
         self._frame = -1
         self._kernel_dim = 0
         self._since_keyframe = 0
-        self._stamp: float | None = None
+        self._continuity = Continuity()
 
     @property
     def network(self) -> InstanceNetwork:
@@ -99,25 +100,30 @@ class InstanceTracker:
         """
         self._table.clear(restart_ids)
         self._since_keyframe = 0
-        self._stamp = None
+        self._continuity.forget()
 
     def step(self, frame: NDArray[np.uint8], stamp: float | None = None) -> StepResult:
         """Track one frame.
 
         frame: uint8 [H, W, 3] RGB, rows may be strided, any size.
-        stamp: seconds; with it, a gap longer than ``max_gap`` or a jump back in time makes this
-        frame a keyframe.  Timings: resize, network, associate, labels.
+        stamp: seconds; see ``max_gap``.  Timings: resize, network, associate, labels.
         Raises ValueError for an array that is no such frame; the tracks stay as they were.
         """
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
             raise ValueError(f'frame is {frame.dtype}{frame.shape}, must be uint8 (H, W, 3)')
         params, clock = self.params, self.clock
         clock.start()
-        keyframe = self._is_keyframe(stamp, params)
         painter, letterbox = self._fit(frame.shape[:2])
         threshold = mask_logit(params.mask_threshold)
         with clock.stage('resize'):
             image = letterbox.apply(frame)
+            height, width = letterbox.content_size
+            if self._continuity.breaks(image[:height, :width], stamp, params.max_gap,
+                                       params.cut_correlation):
+                self._since_keyframe = 0
+                for track in self._table.tracks:
+                    track.hide()
+        keyframe = not 0 < self._since_keyframe < params.reuse_interval
         if keyframe:
             with clock.stage('network'):
                 output = self._network.key(image)
@@ -133,7 +139,6 @@ class InstanceTracker:
             for track, mask in zip(shown, masks, strict=True):
                 self._move(track, mask[:painter.cells[0], :painter.cells[1]], threshold)
         self._since_keyframe = 1 if keyframe else self._since_keyframe + 1
-        self._stamp = stamp
         with clock.stage('labels'):
             shown = self._shown()
             labelling = painter.paint(
@@ -141,13 +146,6 @@ class InstanceTracker:
                 [track.logits for track in shown if track.logits is not None], threshold)
             tracks = self._published(shown, labelling)
         return StepResult(tracks, labelling.label_map, keyframe, clock.finish())
-
-    def _is_keyframe(self, stamp: float | None, params: InstanceTrackerParams) -> bool:
-        if self._since_keyframe == 0 or self._since_keyframe >= params.reuse_interval:
-            return True
-        if stamp is None or self._stamp is None:
-            return False
-        return not 0 <= stamp - self._stamp <= params.max_gap
 
     def _fit(self, frame_size: tuple[int, int]) -> tuple[LabelPainter, Letterbox]:
         if self._letterbox is None or self._painter is None \

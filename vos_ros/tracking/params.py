@@ -71,7 +71,11 @@ class InstanceTrackerParams:
         50, 1, 1000, "Most tracks at a time, lost ones included: the bound on a frame's cost.")
     max_gap: float = bounded(
         1.0, 0.0, 3600.0, 'A gap between stamps longer than this many seconds, or stamps that go '
-        'back, make the next frame a keyframe.')
+        'back, are a break: the next frame is a keyframe, and tracks are found again by their '
+        'kernels alone.')
+    cut_correlation: float = bounded(
+        0.3, -1.0, 1.0, 'A frame whose brightness correlates less than this with the one before '
+        'is a break too; -1 never.')
 
     def __post_init__(self) -> None:
         """Refuse what is out of range or of a wrong type, by its name."""
