@@ -37,9 +37,7 @@ def build_network(settings: Mapping[str, Any], imagenet: str | bool = True) -> X
     if network.value_encoder.hidden_reinforce is not None:
         nn.init.xavier_normal_(network.value_encoder.hidden_reinforce.transform.weight)
     # Masks cover a small part of the picture: begin at 'probably not'.
-    bias = network.decoder.pred.bias
-    assert bias is not None
-    nn.init.constant_(bias, -0.8)
+    nn.init.constant_(network.decoder.pred.bias, -0.8)  # type: ignore[arg-type]
     encoder = network.key_encoder
     if imagenet:
         if not isinstance(encoder, EfficientNetLite0Encoder):
