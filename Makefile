@@ -3,6 +3,9 @@
 #
 #   make demo                    real video through the ROS 2 nodes; writes demo/overlay.mp4
 #   make demo VIDEO=my.mp4       the same on a file, a folder of images, a webcam (VIDEO=0) or a bag
+#             PACE=camera        at the video's own rate, newest frame wins, instead of every frame
+#             FRAMES=100         end after so many frames
+#             MODEL=name         another model package
 #   make test                    every test            make test ROS_DISTRO=jazzy
 #   make lint                    ruff and mypy
 #   make env                     only the environment  (.venv, build, install)
@@ -13,6 +16,9 @@
 
 PYTHON ?= python3
 VIDEO ?=
+PACE ?=
+FRAMES ?=
+MODEL ?=
 PYTEST_ARGS ?=
 # A sourced ROS 2 of another release must not decide which wheels are installed here.
 ifeq ($(filter kilted jazzy,$(ROS_DISTRO)),)
@@ -31,7 +37,9 @@ ENVIRONMENT := $(PYTHON) scripts/environment.py --distro $(ROS_DISTRO)
 .DEFAULT_GOAL := demo
 
 demo: env
-	@$(RUN) python scripts/demo.py $(if $(VIDEO),--video '$(VIDEO)')
+	@$(RUN) python scripts/demo.py $(if $(VIDEO),--video '$(VIDEO)') \
+	  $(if $(PACE),--pace '$(PACE)') $(if $(FRAMES),--frames '$(FRAMES)') \
+	  $(if $(MODEL),--model '$(MODEL)')
 
 test: test-env
 	@VOS_ROS_REQUIRE_ROS=1 $(RUN) python -m pytest $(PYTEST_ARGS)

@@ -3,7 +3,6 @@
 """Instance masks with lasting ids for a camera: image:=/camera/image_raw."""
 
 from launch import LaunchDescription
-from launch.actions import Shutdown
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 
@@ -20,16 +19,11 @@ def generate_launch_description():
         launching.argument('overlay', 'false', 'Record the tracks drawn on the images.',
                            ('true', 'false')),
         launching.argument('overlay_file', 'overlay.mp4', 'Video file that overlay:=true writes.'),
-        *launching.tracker('instance_tracker'),
-        launching.node(
-            'overlay',
-            [launching.share('config', 'overlay.yaml'),
-             {'output': launching.text('overlay_file'),
-              'image_transport': launching.text('image_transport')}],
-            [('image', LaunchConfiguration('image')),
-             ('labels', 'instance_tracker/labels'),
-             ('tracks', 'instance_tracker/tracks'),
-             ('latency', 'instance_tracker/latency')],
-            condition=IfCondition(LaunchConfiguration('overlay')),
-            on_exit=Shutdown()),
+        *launching.tracker(
+            'instance_tracker', {'image_transport': launching.text('image_transport')},
+            [('image', LaunchConfiguration('image'))]),
+        launching.overlay(
+            'instance_tracker', {'image_transport': launching.text('image_transport')},
+            [('image', LaunchConfiguration('image'))],
+            condition=IfCondition(LaunchConfiguration('overlay'))),
     ])

@@ -6,7 +6,8 @@
     python3 scripts/environment.py [--distro kilted|jazzy] [--extras test]
 
 Everything is written inside the project: .venv, build, install, log (.venv-jazzy and so on for
-Jazzy).  What is up to date is left alone, so a second call takes a moment.  Only the standard library is used here: this program runs before anything is installed.
+Jazzy).  What is up to date is left alone, so a second call takes a moment.  Only the standard
+library is used here: this program runs before anything is installed.
 """
 
 import argparse

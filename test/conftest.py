@@ -9,6 +9,7 @@ import sys
 import tempfile
 
 import pytest
+from tiny_model import export_tiny
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # `pytest` alone does not put the checkout on the path
@@ -55,21 +56,7 @@ def pytest_collection_modifyitems(items):
                 reason='needs launch, launch_ros and launch_testing (a ROS 2 installation)'))
 
 
-TINY_CLASSES = ('person', 'vehicle', 'animal')
-
-
 @pytest.fixture(scope='session')
 def tiny_package(tmp_path_factory):
     """Export a small MobileInst with random weights: real graphs that run in milliseconds."""
-    torch = pytest.importorskip('torch', reason='exporting a package needs torch')
-    from vos_ros.models.export import export_mobileinst
-    from vos_ros.models.mobileinst.network import MobileInst
-    from vos_ros.models.mobileinst.network import MobileInstConfig
-    torch.manual_seed(3)
-    model = MobileInst(MobileInstConfig(
-        backbone='efficientnet_lite0', num_classes=len(TINY_CLASSES), num_queries=12,
-        hidden_dim=32, mask_dim=16, kernel_dim=16, ffn_dim=32, heads=4))
-    folder = tmp_path_factory.mktemp('packages') / 'tiny'
-    export_mobileinst(model, folder, (128, 192), TINY_CLASSES, name='tiny', licence='Apache-2.0',
-                      training_data='none: random weights for tests')
-    return folder
+    return export_tiny(tmp_path_factory.mktemp('packages') / 'tiny')

@@ -34,7 +34,7 @@ def share(*parts: str) -> Substitution:
 
 
 def text(name: str) -> ParameterValue:
-    """Return an argument as a string parameter: launch would read `0` or `1e3` as a number."""
+    """Return an argument as a string parameter: launch would read `0` as a number."""
     return ParameterValue(LaunchConfiguration(name), value_type=str)
 
 

