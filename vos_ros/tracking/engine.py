@@ -103,6 +103,10 @@ class MemoryTracker:
         """Give ids that nobody has had in this run; ValueError when too few are left."""
         return self._table.new_ids(count)
 
+    def check_new(self, obj: int) -> None:
+        """Refuse an id that cannot become an object; ValueError gives the reason."""
+        self._table.check_new(obj)
+
     def step(self, image: NDArray[np.uint8], mask: NDArray | None = None,
              objects: Sequence[int | ObjectInfo] | None = None, end: bool = False) -> StepResult:
         """Process the next frame.
