@@ -4,18 +4,11 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 import math
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-try:
-    from threadpoolctl import ThreadpoolController
-except ModuleNotFoundError:         # without it BLAS brings its own threads, which is only slower
-    ThreadpoolController = None
 
 from vos_ros.runtime.memory_ops import ReadGroup
 
@@ -30,7 +23,8 @@ _BUCKET = 32
 class NumpyOps:
     """See `vos_ros.runtime.memory_ops.MemoryOps`.
 
-    threads: worker threads of a read; each multiplies on its own, so BLAS is held to one thread.
+    threads: worker threads of a read.  Each multiplies on its own, so numpy's BLAS should keep to
+    one thread: see `vos_ros.budget.threads.one_blas_thread`.
     """
 
     name = 'numpy'
@@ -41,7 +35,6 @@ class NumpyOps:
             raise ValueError(f'threads is {threads}, must be at least 1')
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads, 'xmem-read') if threads > 1 else None
-        self._blas: Any = ThreadpoolController() if ThreadpoolController is not None else None
 
     def zeros(self, *shape: int) -> FloatArray:
         """Return float32 zeros; the system gives the pages when they are first written."""
@@ -109,13 +102,8 @@ class NumpyOps:
             for plan in plans:
                 plan.read(scores, block)
 
-        with self._one_blas_thread():
-            if self._pool is None:
-                for start in starts:
-                    work(start)
-            else:
-                for _ in self._pool.map(work, starts):
-                    pass
+        # list() lets an exception of a worker through.
+        list((map if self._pool is None else self._pool.map)(work, starts))
         lead = plans[0]
         usage = np.bincount(lead.tokens.ravel(), lead.weights.ravel(), tokens)
         return [plan.readout for plan in plans], usage.astype(np.float32)
@@ -128,11 +116,6 @@ class NumpyOps:
         np.exp(scores, out=scores)
         scores /= scores.sum(1, keepdims=True)
         return [scores @ value for value in values]
-
-    def _one_blas_thread(self) -> Any:
-        if self._pool is None or self._blas is None:
-            return nullcontext()
-        return self._blas.limit(limits=1, user_api='blas')
 
 
 class _Plan:

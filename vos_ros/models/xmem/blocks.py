@@ -12,10 +12,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+def regroup(flat: Tensor, like: Tensor) -> Tensor:
+    """[batch objects, C, h, w] to [batch, objects, C, h, w], with the first two sizes of `like`.
+
+    reshape, because the export's tracer makes a constant of what unflatten is given.
+    """
+    return flat.reshape(like.shape[0], like.shape[1], flat.shape[1], flat.shape[2], flat.shape[3])
+
+
 def per_object(function: nn.Module, g: Tensor) -> Tensor:
     """Apply a module for [n, C, h, w] to [batch, objects, C, h, w]."""
-    y = function(g.flatten(0, 1))
-    return y.unflatten(0, g.shape[:2])
+    return regroup(function(g.flatten(0, 1)), g)
 
 
 def _conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -36,7 +43,7 @@ class GroupResBlock(nn.Module):
         flat = g.flatten(0, 1)
         y = self.conv2(F.relu(self.conv1(F.relu(flat))))
         y = y + (flat if self.downsample is None else self.downsample(flat))
-        return y.unflatten(0, g.shape[:2])
+        return regroup(y, g)
 
     def joint(self, x: Tensor, g: Tensor) -> Tensor:
         """Give forward(concatenation of x and g), x [batch, Cx, h, w] being common to all objects.
@@ -56,7 +63,7 @@ class GroupResBlock(nn.Module):
     def _joint(conv: nn.Conv2d, x: Tensor, g: Tensor, split: int) -> Tensor:
         image = _conv(x, conv.weight[:, :split], None)
         own = _conv(g.flatten(0, 1), conv.weight[:, split:], conv.bias)
-        return own.unflatten(0, g.shape[:2]) + image.unsqueeze(1)
+        return regroup(own, g) + image.unsqueeze(1)
 
 
 class ChannelGate(nn.Module):

@@ -11,6 +11,7 @@ from vos_ros.models.xmem.blocks import FeatureFusion
 from vos_ros.models.xmem.blocks import gated_update
 from vos_ros.models.xmem.blocks import GroupResBlock
 from vos_ros.models.xmem.blocks import per_object
+from vos_ros.models.xmem.blocks import regroup
 from vos_ros.models.xmem.config import XMemConfig
 from vos_ros.models.xmem.key_encoder import Features
 
@@ -26,7 +27,7 @@ class Upsample(nn.Module):
     def forward(self, skip: Tensor, g: Tensor) -> Tensor:
         up = F.interpolate(g.flatten(0, 1), scale_factor=2.0, mode='bilinear',
                            align_corners=False)
-        return self.out_conv(up.unflatten(0, g.shape[:2]) + self.skip_conv(skip).unsqueeze(1))
+        return self.out_conv(regroup(up, g) + self.skip_conv(skip).unsqueeze(1))
 
 
 class HiddenUpdater(nn.Module):
@@ -41,11 +42,10 @@ class HiddenUpdater(nn.Module):
         nn.init.xavier_normal_(self.transform.weight)
 
     def forward(self, g16: Tensor, g8: Tensor, g4: Tensor, hidden: Tensor) -> Tensor:
-        lead = g16.shape[:2]
         u = self.g16_conv(g16.flatten(0, 1)) \
             + self.g8_conv(F.avg_pool2d(g8.flatten(0, 1), 2)) \
             + self.g4_conv(F.avg_pool2d(g4.flatten(0, 1), 4))
-        values = per_object(self.transform, torch.cat([u.unflatten(0, lead), hidden], 2))
+        values = per_object(self.transform, torch.cat([regroup(u, g16), hidden], 2))
         return gated_update(values, hidden)
 
 

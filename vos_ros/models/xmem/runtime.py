@@ -7,13 +7,19 @@ import hashlib
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 import torch
 from torch import Tensor
 
+from vos_ros.models.xmem.config import XMemConfig
 from vos_ros.models.xmem.key_encoder import Features
 from vos_ros.models.xmem.network import aggregate
 from vos_ros.models.xmem.network import XMem
+from vos_ros.models.xmem.weights import load_weights
 from vos_ros.runtime.memory_ops_torch import TorchOps
+from vos_ros.runtime.package import ModelPackage
+from vos_ros.runtime.package import PackageError
+from vos_ros.runtime.xmem import check_package
 from vos_ros.tracking.memory_network import EncodedFrame
 
 FloatArray = NDArray[np.float32]
@@ -78,3 +84,13 @@ def digest_of(state: Mapping[str, Tensor]) -> str:
         digest.update(f'{name} {values.dtype} {values.shape}\n'.encode())
         digest.update(values.tobytes())
     return digest.hexdigest()
+
+
+def load_torch(package: ModelPackage, device: str = 'cpu') -> TorchXMem:
+    """Return the torch network of a model package; PackageError when it has no weights."""
+    check_package(package)
+    if package.weights is None:
+        raise PackageError(f'{package.path}: has no weights, which the torch runtime needs')
+    network = XMem(XMemConfig.from_dict(package.network))
+    load_weights(network, load_file(package.weights), str(package.weights))
+    return TorchXMem(network, device, package.digest)

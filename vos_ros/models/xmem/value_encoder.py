@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from vos_ros.models.xmem.blocks import FeatureFusion
 from vos_ros.models.xmem.blocks import gated_update
 from vos_ros.models.xmem.blocks import per_object
+from vos_ros.models.xmem.blocks import regroup
 from vos_ros.models.xmem.config import XMemConfig
 from vos_ros.models.xmem.resnet import BasicBlock
 from vos_ros.models.xmem.resnet import stage
@@ -59,8 +60,7 @@ class ValueEncoder(nn.Module):
         if not self.single_object:
             planes.append(others.unsqueeze(2))
         g = torch.cat(planes, 2)
-        lead = g.shape[:2]
         x = F.relu(self.bn1(self.conv1(g.flatten(0, 1))))
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         x = self.layer3(self.layer2(self.layer1(x)))
-        return self.fuser(f16, x.unflatten(0, lead))
+        return self.fuser(f16, regroup(x, g))

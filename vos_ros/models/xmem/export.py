@@ -1,0 +1,73 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""An XMem network to a model package: key.onnx, value.onnx, decode.onnx and the weights."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+import torch
+from torch import nn
+from torch import Tensor
+
+from vos_ros.models.export import export_onnx
+from vos_ros.models.xmem.graphs import DecodeGraph
+from vos_ros.models.xmem.graphs import folded
+from vos_ros.models.xmem.graphs import KeyGraph
+from vos_ros.models.xmem.graphs import ValueGraph
+from vos_ros.models.xmem.network import XMem
+from vos_ros.runtime.package import write_package
+
+# Any size would do to trace; small and oblong, so that a mixed-up axis would show.
+_TRACED = (64, 96)
+
+
+def export_xmem(network: XMem, out_dir: str | Path, input_size: Sequence[int], name: str,
+                licence: str, training_data: str, figures: Mapping[str, Any] | None = None,
+                keep_weights: bool = True) -> Path:
+    """Write a model package of kind xmem; returns its folder.
+
+    input_size: (height, width) that the package is meant for, multiples of 16; the graphs take
+    any other too.  keep_weights: also write model.safetensors, which the torch runtime and
+    training need.
+    """
+    out = Path(out_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    graphs = export_graphs(network, out)
+    weights = None
+    if keep_weights:
+        weights = out / 'model.safetensors'
+        save_file({k: v.contiguous() for k, v in network.state_dict().items()}, weights)
+    write_package(
+        out, kind='xmem', name=name, licence=licence, input_size=tuple(input_size), classes=[],
+        graphs=graphs, network=network.config.to_dict(), weights=weights,
+        training_data=training_data, figures=dict(figures or {}))
+    return out
+
+
+def export_graphs(network: XMem, out: Path) -> dict[str, Path]:
+    """Write the three graphs into a folder; returns their paths by name."""
+    config = network.config
+    plain = folded(network)
+    height, width = _TRACED
+    image = torch.zeros(1, 3, height, width)
+    with torch.no_grad():
+        encoded = plain.encode_key(image)
+    f16, f8, f4 = encoded.features
+    h, w = f16.shape[2:]
+    hidden = {'hidden': torch.zeros(2, config.hidden_dim, h, w)} if config.hidden_dim else {}
+    masks = torch.zeros(2, height, width)
+    readout = torch.zeros(2, h * w, config.value_dim)
+    plan: dict[str, tuple[nn.Module, dict[str, Tensor]]] = {
+        'key': (KeyGraph(plain), {'image': image}),
+        'value': (ValueGraph(plain), {'image': image, 'f16': f16, 'masks': masks, **hidden}),
+        'decode': (DecodeGraph(plain),
+                   {'f16': f16, 'f8': f8, 'f4': f4, 'readout': readout, **hidden})}
+    paths = {}
+    for name, (module, inputs) in plan.items():
+        known = {*inputs, *module.outputs}
+        dynamic = {k: v for k, v in module.dynamic.items() if k in known}
+        paths[name] = export_onnx(module, inputs, module.outputs, out / f'{name}.onnx', dynamic)
+    return paths
