@@ -246,11 +246,19 @@ class MemoryTracker:
         The file is complete or not there (or the one from before).  OSError when it cannot be
         written.
         """
+        save_state(path, *self._state_now())
+
+    def snapshot(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
+        """Return what `save` writes, as copies: `save_state` may write them on another thread."""
+        arrays, meta = self._state_now()
+        return {name: np.array(values) for name, values in arrays.items()}, meta
+
+    def _state_now(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         arrays, core = self._core.export()
-        save_state(path, arrays, {
+        return arrays, {
             'network': self.network.digest, 'frame': self._frame, 'core': core,
             'table': self._table.to_dict(), 'params': asdict(self._params),
-            'largest': list(self._largest)})
+            'largest': list(self._largest)}
 
     def load(self, path: str | Path) -> list[ObjectInfo]:
         """Go on from a saved memory under the same ids; returns the objects followed.

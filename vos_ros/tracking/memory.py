@@ -53,6 +53,7 @@ class Memory:
     """Working and long-term memory of any number of objects.
 
     events: what the last `add` consolidated and forgot, for tests and logs.
+    consolidations, forgotten: how often that happened, and long-term tokens dropped, in all.
     """
 
     def __init__(self, ops: MemoryOps, key_dim: int, value_dim: int,
@@ -64,6 +65,8 @@ class Memory:
         self.groups: list[Group] = []
         self.long_term_size = 0
         self.events: list[dict[str, Any]] = []
+        self.consolidations = 0
+        self.forgotten = 0
         self.next_group = 0
 
     @property
@@ -147,6 +150,7 @@ class Memory:
         for group in self.groups:
             group.long_term = group.long_term[kept]
         self.long_term_size = len(kept)
+        self.forgotten += size - len(kept)
         self.events.append({'what': 'evict', 'before': size, 'after': len(kept)})
 
     def _consolidate(self, frames: Sequence[Frame]) -> None:
@@ -164,6 +168,7 @@ class Memory:
         for group in self.groups:
             group.long_term = np.concatenate(
                 [group.long_term, visible[group.key][made.chosen]])
+        self.consolidations += 1
         self.events.append({'what': 'consolidate', 'candidates': len(index),
                             'prototypes': [int(i) for i in made.chosen]})
         self._release(frames, {'stored': made.stored, 'values': made.values})

@@ -30,6 +30,8 @@ class MemoryUsage:
     """sensory, working, long_term: each store.  allocated_bytes: reserved for all of them.
 
     ceiling_bytes: the most that the present number of objects can come to (0 = no ceiling).
+    consolidations, forgotten: how often working memory became prototypes, and how many of those
+    were dropped for little use, since the memory was last empty.
     """
 
     sensory: StoreUsage
@@ -37,6 +39,8 @@ class MemoryUsage:
     long_term: StoreUsage
     allocated_bytes: int
     ceiling_bytes: int
+    consolidations: int = 0
+    forgotten: int = 0
 
     @classmethod
     def of(cls, core: XMemCore, grid: tuple[int, int]) -> 'MemoryUsage':
@@ -59,7 +63,8 @@ class MemoryUsage:
                        working * each),
             StoreUsage('long_term', memory.long_term_size, memory.long_term_size * each, long_term,
                        long_term * each),
-            memory.store.allocated_bytes + states * state_bytes, ceiling)
+            memory.store.allocated_bytes + states * state_bytes, ceiling,
+            memory.consolidations, memory.forgotten)
 
 
 def token_bytes(key_dim: int, value_dim: int, objects: int) -> int:
