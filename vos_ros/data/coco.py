@@ -13,6 +13,8 @@ from pathlib import Path
 import zlib
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 from pycocotools.coco import COCO
 
 from vos_ros.data.instances import Instance
@@ -62,12 +64,12 @@ def class_map(coco: COCO, classes: Sequence[str]) -> dict[int, int]:
     return out
 
 
-def read_rgb(path: str | os.PathLike[str]) -> cv2.typing.MatLike:
+def read_rgb(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Read an image file as uint8 [H, W, 3] RGB; DataError naming it when it cannot be read."""
     image = cv2.imread(os.fspath(path), cv2.IMREAD_COLOR)
     if image is None:
         raise DataError(f'{path}: no such image, or not readable as one')
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 class CocoImages:

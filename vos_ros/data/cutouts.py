@@ -61,7 +61,7 @@ def cut_instances(images: Iterable[MaskedImage], min_side: int = 24, max_side: i
             scale = max_side / max(h, w)
             if scale < 1:
                 size = (max(1, round(w * scale)), max(1, round(h * scale)))
-                rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+                rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
                 alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
             out.append(Cutout(rgb.copy(), alpha.astype(np.uint8), instance.class_id, image.name))
     return out
@@ -123,7 +123,8 @@ def load_stamps(folder: str | os.PathLike[str], max_side: int = 320) -> list[Cut
         if not len(ys):
             continue
         image = image[ys.min():ys.max() + 1, xs.min():xs.max() + 1]
-        if int((image[..., 3] > 250).sum()) < 1500 or not _is_photograph(image):
+        if int((image[..., 3] > 250).sum()) < 1500 or not _is_photograph(
+                image.astype(np.uint8)):
             continue
         scale = min(1.0, max_side / max(image.shape[:2]))
         if scale < 1:

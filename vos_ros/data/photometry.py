@@ -46,7 +46,7 @@ def degrade(rng: np.random.Generator, rgb: U8, strength: float = 1.0) -> U8:
     if rng.random() < 0.3 * strength:
         noise = np.empty(rgb.shape, np.int16)
         cv2.setRNGSeed(int(rng.integers(2 ** 31)))
-        cv2.randn(noise, 0, float(rng.uniform(2, 9)))
+        cv2.randn(noise, np.zeros(3), np.full(3, rng.uniform(2, 9)))
         rgb = cv2.add(rgb, noise, dtype=cv2.CV_8U)  # type: ignore[assignment]
     if rng.random() < 0.25 * strength:
         _, code = cv2.imencode('.jpg', rgb, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])

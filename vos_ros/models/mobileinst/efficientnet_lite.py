@@ -120,15 +120,26 @@ class EfficientNetLite0(Backbone):
         init_convolutions(self.reduce)
         init_convolutions(self.trans)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def trunk(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """X3, X4, X5 and the pooled pyramid that X6 is made of: all that ImageNet weights cover.
+
+        With the trunk frozen these can be computed once and trained on many times.
+        """
         x = F.relu6(self._bn0(self._conv_stem(x)))
         taps = []
         for i, block in enumerate(self._blocks):
             x = block(x)
             if i in _TAPS:
                 taps.append(x)
-        x6 = self.trans(self.reduce(pyramid_pool(taps)))
-        return taps[1], taps[2], taps[3], x6
+        return taps[1], taps[2], taps[3], pyramid_pool(taps)
+
+    def finish(self, x3: Tensor, x4: Tensor, x5: Tensor,
+               pooled: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Turn what `trunk` gives into the four maps."""
+        return x3, x4, x5, self.trans(self.reduce(pooled))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.finish(*self.trunk(x))
 
     def load_imagenet(self, path: str | Path | None = None) -> None:
         """Load ImageNet weights, from the installed package unless `path` names a .pth file.

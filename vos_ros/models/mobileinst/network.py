@@ -118,16 +118,26 @@ class MobileInst(nn.Module):
             channels[3], config.mask_dim, config.num_classes, config.num_queries,
             config.hidden_dim, config.heads, config.ffn_dim, config.kernel_dim)
 
-    def encode(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def encode(self, images: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """X_G [B,C6,H/64,W/64], X_mask [B,mask_dim,H/8,W/8], mask features [B,D,H/8,W/8].
 
+        Instead of images it takes what `EfficientNetLite0.trunk` gave for them.
         Raises ValueError when `images` is not [B,3,H,W] or is under 64 pixels.
         """
+        if isinstance(images, tuple):
+            if not isinstance(self.backbone, EfficientNetLite0):
+                raise ValueError(f'trunk maps are known for efficientnet_lite0 only, not for '
+                                 f'{self.config.backbone}')
+            x3, x4, x5, x6 = self.backbone.finish(*images)
+            return self._decode(x3, x4, x5, x6)
         if images.ndim != 4 or int(images.shape[1]) != 3:
             raise ValueError(f'images must be [B, 3, H, W], got {tuple(images.shape)}')
         if min(size_of(images)) < 64:
             raise ValueError(f'images must be at least 64x64, got {size_of(images)}')
-        x3, x4, x5, x6 = self.backbone(images)
+        return self._decode(*self.backbone(images))
+
+    def _decode(self, x3: Tensor, x4: Tensor, x5: Tensor,
+                x6: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x_mask = self.mask_decoder(x3, x4, x5, x6)
         if self.position is not None:
             # Convolutional features hardly know where they are, so one kernel could not tell two
@@ -137,8 +147,9 @@ class MobileInst(nn.Module):
             x_mask = x_mask + self.position(waves)
         return x6, x_mask, self.mask_features(x_mask)
 
-    def forward(self, images: Tensor, passed_queries: Tensor | None = None) -> dict[str, Tensor]:
-        """Run a frame.
+    def forward(self, images: Tensor | tuple[Tensor, ...],
+                passed_queries: Tensor | None = None) -> dict[str, Tensor]:
+        """Run a frame: images, or the trunk maps that `encode` takes instead.
 
         passed_queries [B,N,hidden]: Q_G of another frame of the same video; it goes through the
         local decoder with this frame's X_L (query passing).

@@ -1,0 +1,90 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Measure a MobileInst package on COCO-style images: mask AP and AR, by pycocotools."""
+
+import argparse
+import json
+from pathlib import Path
+import sys
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from vos_ros.data.coco import CocoImages
+from vos_ros.data.coco import DataError
+from vos_ros.data.coco import held_out
+from vos_ros.data.coco import load_coco
+from vos_ros.evaluate.masks import evaluate_masks
+from vos_ros.evaluate.masks import Queries
+from vos_ros.runtime.mobileinst import MobileInst
+from vos_ros.runtime.package import load_package
+from vos_ros.runtime.package import PackageError
+
+DEFAULT_MODEL = 'mobileinst-lite0'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument('--data', type=Path, required=True, help='folder of the images')
+    parser.add_argument('--annotations', type=Path, required=True, help='COCO instances JSON')
+    parser.add_argument('--model', default=DEFAULT_MODEL, help='model package: folder or name')
+    parser.add_argument('--class-agnostic', action='store_true',
+                        help='AP, AP50 and AR@100 count a mask whatever its class')
+    parser.add_argument('--only', type=Path, help='text file of image file names to keep')
+    parser.add_argument('--hold-out', type=int, default=0, metavar='N',
+                        help='only images whose crc32(id) %% N is 0')
+    parser.add_argument('--threads', type=int, default=1, help='threads of the runtime')
+    parser.add_argument('--quick', action='store_true', help='the first eight images only')
+    parser.add_argument('--json', action='store_true', help='end with one JSON object on a line')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and print; return the exit status."""
+    try:
+        package = load_package(args.model)
+        network = MobileInst(package, args.threads)
+        keep: set[int | str] | None = None
+        if args.only is not None:
+            if not args.only.is_file():
+                raise DataError(f'{args.only}: no such list of images')
+            keep = set(args.only.read_text().split())
+        if args.hold_out > 0:
+            entries = load_coco(args.annotations).dataset['images']
+            names = {e['file_name'] for e in entries if held_out(e['id'], args.hold_out)}
+            keep = names if keep is None else names & keep
+        data = CocoImages(args.data, args.annotations, package.classes, keep)
+    except (DataError, PackageError) as error:
+        print(f'vos-ros evaluate instances: {error}', file=sys.stderr)
+        return 1
+    if args.quick:
+        data.images = data.images[:8]
+
+    def ask(image: NDArray[np.uint8]) -> Queries:
+        out = network.key(image)
+        return Queries(out.logits, out.objectness, out.masks)
+
+    started = time.perf_counter()
+    with tqdm(total=len(data), unit='image', disable=None) as bar:
+        try:
+            figures = evaluate_masks(ask, data, network.input_size, lambda _: bar.update())
+        except DataError as error:
+            print(f'vos-ros evaluate instances: {error}', file=sys.stderr)
+            return 1
+    seconds = time.perf_counter() - started
+    prefix = 'agnostic_' if args.class_agnostic else ''
+    chosen = {key: figures[prefix + key] for key in (
+        'AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@1', 'AR@10', 'AR@100')}
+    print(f'{args.annotations.name}: {int(figures["images"])} images, '
+          f'{int(figures["instances"])} instances; model {package.name} ({package.digest})'
+          f'{", class-agnostic" if args.class_agnostic else ""}')
+    print('  '.join(f'{key} {100 * value:.1f}' for key, value in chosen.items()))
+    if args.json:
+        print(json.dumps({
+            **{key: round(value, 5) for key, value in chosen.items()},
+            'class_agnostic': args.class_agnostic, 'images': int(figures['images']),
+            'instances': int(figures['instances']), 'detections': int(figures['detections']),
+            'model': package.name, 'model_digest': package.digest,
+            'seconds': round(seconds, 2)}))
+    return 0

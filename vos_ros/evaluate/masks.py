@@ -1,0 +1,134 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""COCO mask AP and AR of anything that gives masks for an image, by pycocotools."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+import io
+from typing import Any
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from vos_ros.data.coco import class_map
+from vos_ros.data.coco import CocoImages
+from vos_ros.runtime.letterbox import Letterbox
+
+# SparseInst's inference rule, which MobileInst follows.
+MASK_THRESHOLD = 0.45
+KEEP_SCORE = 0.005
+
+
+class Queries(NamedTuple):
+    """A network's answer: logits [N, C], objectness [N], mask logits [N, h, w], all float32."""
+
+    logits: NDArray[np.float32]
+    objectness: NDArray[np.float32]
+    masks: NDArray[np.float32]
+
+
+# Takes a letterboxed image uint8 [H, W, 3].
+Network = Callable[[NDArray[np.uint8]], Queries]
+
+
+class Detection(NamedTuple):
+    """A mask as a run length code, its class index and its score."""
+
+    code: dict[str, Any]
+    class_id: int
+    score: float
+
+
+def detect(network: Network, rgb: NDArray[np.uint8], input_size: tuple[int, int],
+           limit: int = 100) -> list[Detection]:
+    """Find the instances of an image [H, W, 3]; at most `limit`, the best first.
+
+    score = sqrt(class · objectness) · mean mask probability inside the mask.
+    """
+    box = Letterbox((rgb.shape[0], rgb.shape[1]), input_size)
+    found = network(box.apply(np.ascontiguousarray(rgb)))
+    classes = _sigmoid(found.logits)
+    scores = np.sqrt(classes.max(1) * _sigmoid(found.objectness))
+    probability = _sigmoid(found.masks)
+    inside = probability > MASK_THRESHOLD
+    areas = inside.sum((1, 2))
+    scores = scores * (probability * inside).sum((1, 2)) / np.maximum(areas, 1)
+    out = []
+    for row in np.argsort(-scores, kind='stable')[:limit]:
+        if scores[row] < KEEP_SCORE or not areas[row]:
+            continue
+        # Logits, not probabilities, are interpolated: the border lies where it is sharpest.
+        frame = box.mask_to_frame(found.masks[row], cv2.INTER_LINEAR)
+        mask = frame > np.log(MASK_THRESHOLD / (1 - MASK_THRESHOLD))
+        code = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+        out.append(Detection(code, int(classes[row].argmax()), float(scores[row])))
+    return out
+
+
+def evaluate_masks(network: Network, data: CocoImages, input_size: tuple[int, int],
+                   progress: Callable[[int], None] | None = None) -> dict[str, float]:
+    """Run the network over a COCO-style set and return AP and AR in 0..1.
+
+    Keys: AP, AP50, AP75, APs, APm, APl, AR@1, AR@10, AR@100 with classes, and the same with
+    `agnostic_` before it, where a mask of any class counts; images, instances, detections.
+    data.classes must be the network's classes, in its order.
+    """
+    detections: list[dict[str, Any]] = []
+    ids = [entry['id'] for entry in data.images]
+    for number, image in enumerate(data):
+        for found in detect(network, image.rgb, input_size):
+            detections.append({'image_id': ids[number], 'category_id': found.class_id + 1,
+                               'segmentation': found.code, 'score': found.score})
+        if progress is not None:
+            progress(number + 1)
+    return score_detections(data, ids, detections)
+
+
+def score_detections(data: CocoImages, ids: Sequence[int],
+                     detections: list[dict[str, Any]]) -> dict[str, float]:
+    """Compare detections (COCO results, category_id = class index + 1) with the annotations."""
+    truth = COCO()
+    classes = class_map(data.coco, data.classes)
+    wanted = set(ids)
+    with redirect_stdout(io.StringIO()):
+        truth.dataset = {
+            'info': {},
+            'images': [e for e in data.images if e['id'] in wanted],
+            'categories': [{'id': i + 1, 'name': n} for i, n in enumerate(data.classes)],
+            'annotations': [dict(a, category_id=classes[a['category_id']] + 1)
+                            for a in data.coco.dataset['annotations']
+                            if a['image_id'] in wanted]}
+        truth.createIndex()
+    figures = {}
+    for prefix, agnostic in (('', False), ('agnostic_', True)):
+        for key, value in _coco_eval(truth, ids, detections, agnostic).items():
+            figures[prefix + key] = value
+    count = sum(not a.get('iscrowd') for a in truth.dataset['annotations'])
+    return figures | {'images': float(len(ids)), 'instances': float(count),
+                      'detections': float(len(detections))}
+
+
+def _coco_eval(truth: COCO, ids: Sequence[int], detections: list[dict[str, Any]],
+               agnostic: bool) -> dict[str, float]:
+    names = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@1', 'AR@10', 'AR@100')
+    if not detections:
+        return dict.fromkeys(names, 0.0)
+    with redirect_stdout(io.StringIO()):
+        results = truth.loadRes([dict(d) for d in detections])
+        run = COCOeval(truth, results, 'segm')
+        run.params.imgIds = list(ids)
+        run.params.useCats = 0 if agnostic else 1
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    return {name: max(0.0, float(value)) for name, value in zip(names, run.stats, strict=False)}
+
+
+def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.float32(0.5) * (np.tanh(np.float32(0.5) * x) + np.float32(1))

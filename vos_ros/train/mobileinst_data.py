@@ -1,0 +1,238 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The material of a MobileInst run in memory, and the torch data sets over it."""
+
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import fields
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torch.utils.data import Sampler
+
+from vos_ros.data.augment import AugmentConfig
+from vos_ros.data.augment import Augmenter
+from vos_ros.data.coco import CocoImages
+from vos_ros.data.coco import held_out
+from vos_ros.data.coco import load_coco
+from vos_ros.data.cutouts import cut_instances
+from vos_ros.data.cutouts import Cutout
+from vos_ros.data.cutouts import fetch_stamps
+from vos_ros.data.cutouts import load_stamps
+from vos_ros.data.instances import Clip
+from vos_ros.data.instances import MaskedImage
+from vos_ros.data.synthetic_video import SyntheticVideo
+from vos_ros.data.synthetic_video import VideoConfig
+from vos_ros.data.ytvis import YoutubeVis
+from vos_ros.train.losses import Target
+from vos_ros.train.mobileinst_config import ConfigError
+from vos_ros.train.mobileinst_config import expand
+from vos_ros.train.mobileinst_config import ImageData
+from vos_ros.train.mobileinst_config import Stage
+from vos_ros.train.mobileinst_config import TrainConfig
+
+# Targets travel and rest at a quarter of the input's size: the loss is taken there.
+TARGET_STRIDE = 4
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True)
+class Material:
+    """Decoded images with their instances, and cut-outs to paste."""
+
+    images: tuple[MaskedImage, ...]
+    cutouts: tuple[Cutout, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """images uint8 [B, H, W, 3], or the trunk's maps of them, and B targets at a quarter size.
+
+    For clips, `later` is the second frame's batch and ids in both tell which object is which.
+    """
+
+    images: Tensor | tuple[Tensor, ...]
+    targets: list[Target]
+    later: 'Batch | None' = None
+
+
+def select(data: ImageData, classes: Sequence[str], validation: bool) -> CocoImages:
+    """Open the training or the validation part of an image set."""
+    keep: set[int | str] | None = None
+    annotations = expand(data.annotations)
+    if data.hold_out or data.only:
+        entries = load_coco(annotations).dataset['images']
+        if data.hold_out:
+            entries = [e for e in entries if held_out(e['id'], data.hold_out) == validation]
+        if data.only:
+            file = Path(expand(data.only))
+            if not file.is_file():
+                raise ConfigError(f'{file}: no such list of images')
+            names = set(file.read_text().split())
+            entries = [e for e in entries if e['file_name'] in names]
+        keep = {int(e['id']) for e in entries}
+    return CocoImages(expand(data.images), annotations, classes or None, keep)
+
+
+def load_material(config: TrainConfig) -> Material:
+    """Decode everything that training samples are made of into memory."""
+    images = tuple(select(config.train, config.classes, validation=False))
+    cutouts = cut_instances(images) if config.cutouts else []
+    if config.stamps:
+        cutouts += load_stamps(fetch_stamps(expand(config.stamps)))
+    return Material(images, tuple(cutouts))
+
+
+def settings(kind: Any, values: dict[str, Any], **fixed: Any) -> Any:
+    """Make a generator's configuration from a mapping; ConfigError naming an unknown key."""
+    known = {f.name for f in fields(kind)}
+    for key in values:
+        if key not in known:
+            raise ConfigError(f'{key}: no such setting; known: {", ".join(sorted(known))}')
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return replace(kind(), **values, **fixed)
+
+
+class ImageSamples(Dataset):
+    """Augmented images; sample i depends on the seed and i alone, whoever computes it."""
+
+    def __init__(self, material: Material, config: TrainConfig) -> None:
+        """Take the material; nothing is copied."""
+        self.images = material.images
+        self.seed = config.seed
+        self.augmenter = Augmenter(material.cutouts, settings(
+            AugmentConfig, config.augment, height=config.size[0], width=config.size[1]))
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], Target]:
+        """Return an image [H, W, 3] and its target."""
+        # Every image comes once in each round through the set, in a new order each round.
+        round_, place = divmod(index, len(self.images))
+        order = np.random.default_rng([self.seed, 1, round_]).permutation(len(self.images))
+        rng = np.random.default_rng([self.seed, 2, index])
+        sample = self.augmenter.sample(rng, self.images[order[place]])
+        return sample.rgb, make_target(sample.masks, sample.classes)
+
+
+class ClipSamples(Dataset):
+    """Two frames of a clip each, synthetic or from a YouTube-VIS set."""
+
+    def __init__(self, material: Material, config: TrainConfig, stage: Stage) -> None:
+        """Take the material, or open the video set that the configuration names."""
+        self.seed = config.seed
+        self.gap = stage.gap
+        self.size = config.size
+        self.source: SyntheticVideo | YoutubeVis
+        if config.video.annotations:
+            self.source = YoutubeVis(expand(config.video.frames), expand(config.video.annotations))
+        else:
+            self.source = SyntheticVideo(material.images, material.cutouts, settings(
+                VideoConfig, config.synthetic, height=config.size[0], width=config.size[1]))
+
+    def __getitem__(self, index: int) -> tuple[tuple[NDArray[np.uint8], Target], ...]:
+        """Return the two frames, each with its target; ids agree between them."""
+        rng = np.random.default_rng([self.seed, 3, index])
+        gap = int(rng.integers(1, self.gap + 1))
+        if isinstance(self.source, SyntheticVideo):
+            start = int(rng.integers(0, 30))
+            pair = [start, start + gap]
+            if rng.random() < 0.5:
+                pair.reverse()
+            clip = self.source.clip([self.seed, 4, index], pair)
+        else:
+            clip = self._real_clip(self.source, rng, gap)
+        return tuple((clip.frames[t], make_target(clip.masks(t), clip.classes, min_area=48))
+                     for t in range(2))
+
+    def _real_clip(self, source: YoutubeVis, rng: np.random.Generator, gap: int) -> Clip:
+        video = int(rng.integers(len(source)))
+        length = source.length(video)
+        first = int(rng.integers(length))
+        second = min(first + gap, length - 1) if rng.random() < 0.5 else max(first - gap, 0)
+        clip = source.clip(video, [first, second])
+        height, width = self.size
+        h, w = clip.frames.shape[1:3]
+        scale = min(height / h, width / w) * float(rng.uniform(0.75, 1.0))
+        size = (max(1, round(w * scale)), max(1, round(h * scale)))
+        flip = rng.random() < 0.5
+        frames = np.empty((2, height, width, 3), np.uint8)
+        frames[:] = (124, 116, 104)
+        labels = np.zeros((2, height, width), np.uint16)
+        for t in range(2):
+            image = cv2.resize(clip.frames[t], size, interpolation=cv2.INTER_AREA)
+            label = cv2.resize(clip.labels[t], size, interpolation=cv2.INTER_NEAREST)
+            frames[t, :size[1], :size[0]] = image[:, ::-1] if flip else image
+            labels[t, :size[1], :size[0]] = label[:, ::-1] if flip else label
+        return Clip(frames, labels, clip.classes)
+
+
+class Resumable(Sampler[int]):
+    """The indices of one process from an iteration on: no state but the iteration."""
+
+    def __init__(self, first: int, count: int, rank: int, world: int) -> None:
+        """Give every world-th index of [first, first + count), beginning at rank."""
+        super().__init__()
+        self.indices = range(first + rank, first + count, world)
+
+    def __iter__(self) -> Iterator[int]:
+        """Go through the indices."""
+        return iter(self.indices)
+
+    def __len__(self) -> int:
+        """Return their number."""
+        return len(self.indices)
+
+
+def make_target(masks: NDArray[np.uint8], classes: NDArray[np.int64],
+                min_area: int = 1) -> Target:
+    """Reduce masks uint8 [n, H, W] to a quarter by averaging; objects below min_area go."""
+    h, w = masks.shape[1] // TARGET_STRIDE, masks.shape[2] // TARGET_STRIDE
+    keep = np.flatnonzero(masks.reshape(len(masks), -1).sum(1, dtype=np.int64) >= min_area)
+    small = np.empty((len(keep), h, w), np.uint8)
+    for row, i in enumerate(keep):
+        small[row] = cv2.resize(masks[i] * 255, (w, h), interpolation=cv2.INTER_AREA)
+    return Target(torch.from_numpy(np.asarray(classes)[keep].astype(np.int64)),
+                  torch.from_numpy(small), torch.from_numpy(keep.astype(np.int64)))
+
+
+def collate_images(samples: Sequence[tuple[NDArray[np.uint8], Target]]) -> Batch:
+    """Stack samples."""
+    return Batch(torch.from_numpy(np.stack([s[0] for s in samples])), [s[1] for s in samples])
+
+
+def collate_clips(samples: Sequence[Any]) -> Batch:
+    """Stack the first frames, and the second ones."""
+    later = collate_images([s[1] for s in samples])
+    return replace(collate_images([s[0] for s in samples]), later=later)
+
+
+def dequantise(target: Target, device: torch.device) -> Target:
+    """Bring a target to the device, masks as float32 in 0..1."""
+    ids = None if target.ids is None else target.ids.to(device)
+    return Target(target.labels.to(device), target.masks.to(device).float() / 255, ids)
+
+
+def to_network(images: Tensor | tuple[Tensor, ...], device: torch.device) -> Any:
+    """Bring images uint8 [B, H, W, 3] RGB to float32 [B, 3, H, W] in ImageNet units.
+
+    Maps that a trunk gave are only moved to the device.
+    """
+    if isinstance(images, tuple):
+        return tuple(m.to(device) for m in images)
+    values = images.to(device).float()
+    mean, std = values.new_tensor(IMAGENET_MEAN), values.new_tensor(IMAGENET_STD)
+    return ((values - mean) / std).permute(0, 3, 1, 2)
+
+
+def start_worker(_: int) -> None:
+    """Keep a loader process to one thread: the network needs the others."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

@@ -1,0 +1,334 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""A MobileInst run: steps, query passing, checkpoints, evaluation on the way."""
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from pathlib import Path
+import time
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import nn
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from vos_ros.data.coco import CocoImages
+from vos_ros.evaluate.masks import evaluate_masks
+from vos_ros.evaluate.masks import Queries
+from vos_ros.models.mobileinst import build
+from vos_ros.models.mobileinst import MobileInst
+from vos_ros.train.auxiliary import DenseHead
+from vos_ros.train.checkpoint import load_checkpoint
+from vos_ros.train.checkpoint import save_checkpoint
+from vos_ros.train.distributed import Processes
+from vos_ros.train.ema import Ema
+from vos_ros.train.feature_pool import FeaturePool
+from vos_ros.train.initialise import spread_queries
+from vos_ros.train.logs import RunLog
+from vos_ros.train.losses import LossWeights
+from vos_ros.train.losses import MobileInstLoss
+from vos_ros.train.mobileinst_config import ConfigError
+from vos_ros.train.mobileinst_config import expand
+from vos_ros.train.mobileinst_config import TrainConfig
+from vos_ros.train.mobileinst_data import Batch
+from vos_ros.train.mobileinst_data import ClipSamples
+from vos_ros.train.mobileinst_data import collate_clips
+from vos_ros.train.mobileinst_data import collate_images
+from vos_ros.train.mobileinst_data import dequantise
+from vos_ros.train.mobileinst_data import ImageSamples
+from vos_ros.train.mobileinst_data import load_material
+from vos_ros.train.mobileinst_data import Resumable
+from vos_ros.train.mobileinst_data import select
+from vos_ros.train.mobileinst_data import start_worker
+from vos_ros.train.mobileinst_data import to_network
+from vos_ros.train.optimise import freeze
+from vos_ros.train.optimise import make_optimiser
+from vos_ros.train.optimise import set_rate
+from vos_ros.train.optimise import train_mode
+
+LAST = 'last.pt'
+_LOG_EVERY = 20
+
+
+class Step(nn.Module):
+    """Network, dense head and losses as one module, so that one forward call serves DDP too."""
+
+    def __init__(self, model: MobileInst, dense: DenseHead | None, config: TrainConfig) -> None:
+        """Take the parts; the loss weights come from the configuration."""
+        super().__init__()
+        self.model = model
+        self.dense = dense
+        self.weight = config.auxiliary
+        self.criterion = MobileInstLoss(LossWeights(**config.loss))
+
+    def forward(self, batch: Batch, passing: bool) -> dict[str, Tensor]:
+        """Return all loss terms of a batch (of both frames, for clips) and their total."""
+        device = self.model.mask_features.weight.device
+        targets = [dequantise(t, device) for t in batch.targets]
+        outputs = self.model(to_network(batch.images, device))
+        losses, matches = self._frame(outputs, targets)
+        if batch.later is None:
+            return losses
+        after = [dequantise(t, device) for t in batch.later.targets]
+        # Without query passing the second frame is simply one more image.
+        passed = outputs['global_queries'] if passing else None
+        second = self.model(to_network(batch.later.images, device), passed)
+        more, _ = self._frame(second, after)
+        losses = {key: 0.5 * (value + more[key]) for key, value in losses.items()}
+        if passing:
+            extra = self.criterion.passing(second, matches, targets, after)
+            losses['total'] = losses['total'] + 0.5 * extra.pop('total')
+            losses.update(extra)
+        return losses
+
+    def _frame(self, outputs: dict[str, Tensor], targets: list[Any]) -> Any:
+        losses, matches = self.criterion(outputs, targets)
+        if self.dense is not None:
+            dense = self.dense(outputs['mask_features'], targets)
+            losses.update(dense)
+            losses['total'] = losses['total'] + self.weight * (
+                dense['dense_class'] + dense['dense_offset'])
+        return losses, matches
+
+
+class Trainer:
+    """Everything of a run that has state, and what to do with it."""
+
+    def __init__(self, config: TrainConfig, folder: Path, processes: Processes) -> None:
+        """Build the network and open the data. Raises ConfigError, DataError, ValueError."""
+        self.config, self.folder, self.processes = config, folder, processes
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed + processes.rank)
+        # A loader process forked off while OpenCV has a thread pool waits for its threads forever.
+        cv2.setNumThreads(1)
+        self.material = load_material(config)
+        classes = config.classes or select(config.train, (), False).classes
+        self.classes = tuple(classes)
+        self.model = build({**config.network, 'num_classes': len(classes)},
+                           imagenet=config.network.get('backbone', '') == 'efficientnet_lite0')
+        if config.spread_queries:
+            spread_queries(self.model.instance_decoder)
+        if config.weights:
+            load_weights(self.model, Path(expand(config.weights)))
+        self.model.to(processes.device, memory_format=torch.channels_last)  # type: ignore
+        freeze(self.model, config.freeze)
+        dense = None
+        if config.auxiliary:
+            dense = DenseHead(self.model.config.kernel_dim, len(classes)).to(processes.device)
+        self.step = Step(self.model, dense, config)
+        parts: dict[str, nn.Module] = {'model': self.model}
+        if dense is not None:
+            parts['dense'] = dense
+        self.optimiser = make_optimiser(parts, config.optimiser)
+        self.ema = Ema(self.model, config.optimiser.ema)
+        self.validation: CocoImages | None = None
+        if processes.first and config.validate.annotations:
+            self.validation = select(config.validate, self.classes, validation=True)
+            if config.evaluate_images:
+                self.validation.images = self.validation.images[:config.evaluate_images]
+        self.iteration = 0
+        self.seconds = 0.0
+        kind = torch.bfloat16
+        if processes.device.type == 'cuda' and not torch.cuda.is_bf16_supported():
+            kind = torch.float16
+        self.precision = kind
+        self.scaler = torch.amp.GradScaler(  # type: ignore[attr-defined]
+            processes.device.type, enabled=kind is torch.float16)
+
+    def state(self) -> dict[str, Any]:
+        """Give what a checkpoint holds."""
+        dense = self.step.dense
+        cuda = self.processes.device.type == 'cuda'
+        return {
+            'kind': 'mobileinst', 'config': self.config.to_mapping(),
+            'classes': list(self.classes), 'network': self.model.config.to_mapping(),
+            'iteration': self.iteration, 'seconds': self.seconds,
+            'model': self.model.state_dict(), 'ema': self.ema.state_dict(),
+            'dense': dense.state_dict() if dense is not None else {},
+            'optimiser': self.optimiser.state_dict(), 'scaler': self.scaler.state_dict(),
+            'rng': torch.get_rng_state(),
+            'rng_cuda': torch.cuda.get_rng_state() if cuda else None}
+
+    def save(self, name: str = LAST) -> None:
+        """Write a checkpoint into the run's folder (first process only)."""
+        if self.processes.first:
+            save_checkpoint(self.folder / name, self.state())
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint; ConfigError when it is of another network."""
+        saved = load_checkpoint(path)
+        if saved.get('network') != self.model.config.to_mapping():
+            raise ConfigError(f'{path}: is of another network than the configuration describes')
+        self.model.load_state_dict(saved['model'])
+        self.ema.load_state_dict(saved['ema'])
+        if self.step.dense is not None and saved['dense']:
+            self.step.dense.load_state_dict(saved['dense'])
+        self.optimiser.load_state_dict(saved['optimiser'])
+        self.scaler.load_state_dict(saved['scaler'])
+        self.iteration, self.seconds = int(saved['iteration']), float(saved['seconds'])
+        torch.set_rng_state(saved['rng'])
+        if saved['rng_cuda'] is not None and self.processes.device.type == 'cuda':
+            torch.cuda.set_rng_state(saved['rng_cuda'])
+
+    def batches(self, number: int, begin: int) -> Iterable[Batch]:
+        """Give the rest of a stage's batches, from the present iteration on."""
+        stage, rank = self.config.stages[number], self.processes.rank
+        world = self.processes.world
+        before = sum(s.cache or s.iterations * s.batch for s in self.config.stages[:number])
+        first = before * world
+        if not stage.cache:
+            done = (self.iteration - begin) * stage.batch * world
+            total = stage.iterations * stage.batch * world
+            return self._load(number, first + done, total - done)
+        path = self.folder / f'pool-{number}-{rank}.pt'
+        key = repr((self.config.to_mapping() | {'stages': None, 'optimiser': None}, stage, world))
+        pool = FeaturePool.load(path, key)
+        if pool is None:
+            loader = self._load(number, first, stage.cache * world)
+            loader = tqdm(loader, total=-(-stage.cache // stage.batch), unit='batch',
+                          desc='pool', disable=None, mininterval=5)
+            pool = FeaturePool.build(self.model.backbone, loader, self.processes.device,
+                                     self.precision)
+            train_mode(self.model, self.config.freeze)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            pool.save(path, key)
+        return pool.batches(self.config.seed, self.iteration - begin, stage.iterations,
+                            stage.batch)
+
+    def _load(self, number: int, first: int, count: int) -> Any:
+        """Load samples first.. of a stage; every process gets its share of them."""
+        config, stage = self.config, self.config.stages[number]
+        clips = stage.kind == 'clips'
+        data: Any = (ClipSamples(self.material, config, stage) if clips
+                     else ImageSamples(self.material, config))
+        return DataLoader(
+            data, stage.batch, num_workers=config.workers,
+            sampler=Resumable(first, count, self.processes.rank, self.processes.world),
+            collate_fn=collate_clips if clips else collate_images, worker_init_fn=start_worker,
+            prefetch_factor=3 if config.workers else None,
+            pin_memory=self.processes.device.type == 'cuda')
+
+    def run(self, minutes: float = 0.0, stop_at: int = 0) -> None:
+        """Train to the end, or for so many minutes, or up to an iteration; then save."""
+        config, device = self.config, self.processes.device
+        step: nn.Module = self.step
+        if self.processes.world > 1:
+            step = DistributedDataParallel(self.step, find_unused_parameters=True)
+        end = min(stop_at or config.iterations, config.iterations)
+        log = RunLog(self.folder) if self.processes.first else None
+        bar = tqdm(total=config.iterations, initial=self.iteration, unit='it', smoothing=0.05,
+                   disable=None if self.processes.first else True, mininterval=2)
+        started = saved = time.monotonic()
+        before = self.seconds
+        train_mode(self.model, config.freeze)
+        sums: dict[str, float] = {}
+        counted, waited = 0, 0.0
+        while self.iteration < end:
+            number, begin = config.stage_at(self.iteration)
+            passing = config.stages[number].passing and config.stages[number].kind == 'clips'
+            tick = time.monotonic()
+            for batch in self.batches(number, begin):
+                waited += time.monotonic() - tick
+                rate = set_rate(self.optimiser, config.optimiser, self.iteration,
+                                config.iterations)
+                for key, value in self.update(step, batch, passing, device).items():
+                    sums[key] = sums.get(key, 0.0) + value
+                self.iteration += 1
+                counted += 1
+                now = time.monotonic()
+                self.seconds = before + now - started
+                bar.update()
+                if log is not None and counted == _LOG_EVERY:
+                    means = {key: value / counted for key, value in sums.items()}
+                    bar.set_postfix(loss=f'{means["total"]:.3f}', refresh=False)
+                    log.row(f'train-{config.stages[number].kind}', self.iteration, {
+                        **means, 'rate': rate, 'wait_ms': 1e3 * waited / counted,
+                        'hours': self.seconds / 3600})
+                    sums, counted, waited = {}, 0, 0.0
+                if now - saved > 60 * config.checkpoint_minutes:
+                    self.save()
+                    saved = time.monotonic()
+                over = minutes and now - started > 60 * minutes
+                if self.iteration >= end or over:
+                    break
+                if config.evaluate_every and self.iteration % config.evaluate_every == 0:
+                    self.evaluate(log)
+                tick = time.monotonic()
+            sums, counted, waited = {}, 0, 0.0
+            if minutes and time.monotonic() - started > 60 * minutes:
+                break
+        bar.close()
+        self.save()
+        self.evaluate(log)
+        if log is not None:
+            log.close()
+
+    def update(self, step: nn.Module, batch: Batch, passing: bool,
+               device: torch.device) -> dict[str, float]:
+        """Take one optimiser step and return the loss terms; FloatingPointError on divergence."""
+        with torch.autocast(device.type, self.precision):
+            losses = step(batch, passing)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(losses['total']).backward()
+        self.scaler.unscale_(self.optimiser)
+        norm = nn.utils.clip_grad_norm_(
+            [p for g in self.optimiser.param_groups for p in g['params']],
+            self.config.optimiser.clip)
+        if not torch.isfinite(norm) and not self.scaler.is_enabled():
+            raise FloatingPointError(f'gradient is not finite at iteration {self.iteration}')
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.ema.update(self.model)
+        terms = {key: float(value.detach()) for key, value in losses.items()}
+        return {**terms, 'gradient': float(norm)}
+
+    def evaluate(self, log: RunLog | None) -> dict[str, float]:
+        """Measure the averaged weights on the validation images; {} where there are none."""
+        if self.validation is None:
+            return {}
+        with self.ema.applied(self.model):
+            figures = evaluate_model(self.model, self.validation, self.config.size,
+                                     self.processes.device, self.precision)
+        train_mode(self.model, self.config.freeze)
+        if log is not None:
+            log.row('evaluate', self.iteration, figures)
+        tqdm.write(f'iteration {self.iteration}: ' + ', '.join(
+            f'{k} {100 * figures[k]:.1f}' for k in (
+                'agnostic_AR@100', 'agnostic_AP', 'agnostic_AP50', 'AR@100', 'AP', 'AP50')))
+        return figures
+
+
+def evaluate_model(model: MobileInst, data: CocoImages, size: tuple[int, int],
+                   device: torch.device, precision: torch.dtype | None) -> dict[str, float]:
+    """Measure a PyTorch network as `vos-ros evaluate instances` measures a package."""
+    model.eval()
+
+    @torch.no_grad()
+    def ask(image: NDArray[np.uint8]) -> Queries:
+        cast = torch.autocast(device.type, precision) if precision else nullcontext()
+        with cast:
+            out = model(to_network(torch.from_numpy(image)[None], device))
+        return Queries(*(out[key][0].float().cpu().numpy()
+                         for key in ('logits', 'objectness', 'masks')))
+
+    return evaluate_masks(ask, data, size)
+
+
+def load_weights(model: MobileInst, path: Path) -> None:
+    """Load a checkpoint's averaged weights or a safetensors file; ValueError naming a misfit."""
+    if path.suffix == '.safetensors':
+        from safetensors.torch import load_file
+        state = load_file(str(path))
+    else:
+        state = load_checkpoint(path)['ema']['state']
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ConfigError(f'{path}: does not fit the network: {error}') from error

@@ -1,0 +1,74 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Which weights of a MobileInst are trained, and how fast."""
+
+import math
+
+import torch
+from torch import nn
+
+from vos_ros.models.mobileinst.network import MobileInst
+from vos_ros.train.mobileinst_config import Freeze
+from vos_ros.train.mobileinst_config import Optimiser
+
+# What the ImageNet weights cover: the rest of the backbone starts from scratch.
+_PRETRAINED = ('backbone._conv_stem', 'backbone._bn0', 'backbone._blocks')
+
+
+def freeze(model: MobileInst, rule: Freeze) -> None:
+    """Take the gradients off what is to stay (the pretrained part of EfficientNet-Lite0 only)."""
+    for name, module in model.named_modules():
+        if not name.startswith(_PRETRAINED):
+            continue
+        block = int(name.split('.')[2]) if name.startswith('backbone._blocks.') else -1
+        whole = rule.blocks >= 0 and block < rule.blocks
+        if isinstance(module, nn.BatchNorm2d):
+            stays = whole or rule.norms
+        elif isinstance(module, nn.Conv2d):
+            stays = whole or (rule.depthwise and module.groups > 1)
+        else:
+            continue
+        for parameter in module.parameters():
+            parameter.requires_grad_(not stays)
+
+
+def train_mode(model: MobileInst, rule: Freeze) -> None:
+    """Switch to training, the pretrained norms staying in evaluation where they are frozen."""
+    model.train()
+    for name, module in model.named_modules():
+        if isinstance(module, nn.BatchNorm2d) and name.startswith(_PRETRAINED):
+            block = int(name.split('.')[2]) if name.startswith('backbone._blocks.') else -1
+            if rule.norms or (rule.blocks >= 0 and block < rule.blocks):
+                module.eval()
+
+
+def make_optimiser(modules: dict[str, nn.Module], rule: Optimiser) -> torch.optim.AdamW:
+    """Group the trained parameters: pretrained or not, decayed or not (norms, biases, queries).
+
+    Each group carries `factor`, its share of the rate.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for prefix, module in modules.items():
+        for name, parameter in module.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            pretrained = prefix == 'model' and name.startswith(_PRETRAINED)
+            plain = parameter.ndim < 2 or name.endswith(('queries', 'query_position'))
+            key = (rule.backbone if pretrained else 1.0, 0.0 if plain else rule.weight_decay)
+            groups.setdefault(key, []).append(parameter)
+    return torch.optim.AdamW(
+        [{'params': parameters, 'weight_decay': decay, 'factor': factor}
+         for (factor, decay), parameters in groups.items()], lr=rule.rate, fused=True)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rule: Optimiser, iteration: int,
+             iterations: int) -> float:
+    """Set the rate of an iteration: linear warm-up, then cosine to the floor; return it."""
+    if iteration < rule.warmup:
+        rate = (iteration + 1) / rule.warmup
+    else:
+        done = (iteration - rule.warmup) / max(1, iterations - rule.warmup)
+        rate = rule.floor + (1 - rule.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    for group in optimiser.param_groups:
+        group['lr'] = rule.rate * rate * group['factor']
+    return rule.rate * rate
