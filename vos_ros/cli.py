@@ -13,6 +13,7 @@ from vos_ros.budget.threads import one_blas_thread
 COMMANDS: dict[str, tuple[str, str]] = {
     'track': ('vos_ros.tracking.command', 'masks and track ids on a video, without ROS'),
     'train mobileinst': ('vos_ros.train.mobileinst', 'train a MobileInst'),
+    'export mobileinst': ('vos_ros.train.export_mobileinst', 'checkpoint to model package'),
     'train xmem': ('vos_ros.train.xmem', 'train an XMem'),
     'evaluate instances': ('vos_ros.evaluate.instances', 'mask AP on COCO-style images'),
     'evaluate tracks': ('vos_ros.evaluate.tracks', 'HOTA, IDF1, id switches on synthetic video'),

@@ -1,0 +1,69 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Turn a MobileInst checkpoint (its averaged weights) into a model package."""
+
+import argparse
+import json
+from pathlib import Path
+import sys
+from typing import Any
+
+from vos_ros.models.export import export_mobileinst
+from vos_ros.models.mobileinst import build
+from vos_ros.train.checkpoint import load_checkpoint
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument('--checkpoint', type=Path, required=True,
+                        help='last.pt of a run of vos-ros train mobileinst')
+    parser.add_argument('--out', type=Path, required=True, help='folder of the package')
+    parser.add_argument('--name', help="the package's name (default: the folder's)")
+    parser.add_argument('--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'),
+                        help='input size, multiples of 64 (default: that of the training)')
+    parser.add_argument('--licence', default='Apache-2.0', help='of the weights')
+    parser.add_argument('--training-data', help='what they were trained on, in words '
+                        '(default: what the configuration says)')
+    parser.add_argument('--figures', type=Path,
+                        help='JSON object of measured figures to write into model.yaml')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export; return the exit status."""
+    try:
+        saved = load_checkpoint(args.checkpoint)
+        if saved.get('kind') != 'mobileinst':
+            raise ValueError(f'{args.checkpoint}: is no checkpoint of a MobileInst run')
+        figures: dict[str, Any] = {}
+        if args.figures is not None:
+            figures = json.loads(args.figures.read_text())
+        model = build(dict(saved['network']))
+        model.load_state_dict(saved['ema']['state'])
+        folder = export_mobileinst(
+            model.eval(), args.out, args.size or saved['config']['size'], saved['classes'],
+            name=args.name or args.out.resolve().name, licence=args.licence,
+            training_data=args.training_data or describe_data(saved['config']),
+            figures={'iterations': saved['iteration'], **figures})
+    except (ValueError, FileNotFoundError, json.JSONDecodeError) as error:
+        print(f'vos-ros export mobileinst: {error}', file=sys.stderr)
+        return 1
+    for path in sorted(folder.iterdir()):
+        print(f'{path}  {path.stat().st_size / 1e6:.1f} MB')
+    return 0
+
+
+def describe_data(config: dict[str, Any]) -> str:
+    """Say what a run's configuration trained on."""
+    train = config['train']
+    parts = [Path(train['annotations']).name + f' of {Path(train["images"]).parent.name}']
+    if train['hold_out']:
+        parts[0] += f' without the images whose crc32(id) % {train["hold_out"]} is 0'
+    if train['only']:
+        parts[0] += f', of {Path(train["only"]).name} alone'
+    if config['cutouts']:
+        parts.append('cut-outs of the same images')
+    if config['stamps']:
+        parts.append('photographic stamps of Debian tuxpaint-stamps-default')
+    if config['video']['annotations']:
+        parts.append(Path(config['video']['annotations']).name)
+    return '; '.join(parts)
