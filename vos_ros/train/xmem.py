@@ -44,8 +44,8 @@ from vos_ros.train.xmem_setup import rate
 CHECKPOINT = 'checkpoint.pt'
 _PARTS = ('network', 'imagenet', 'data', 'clips', 'freeze', 'train')
 _TRAIN = {
-    'iterations': 10000, 'minutes': 0.0, 'batch': 4, 'objects': [3, 2, 1], 'lr': 4e-4,
-    'encoder_lr': 1e-4, 'weight_decay': 0.05, 'warmup': 0.02, 'floor': 0.02, 'clip_norm': 3.0,
+    'iterations': 10000, 'minutes': 0.0, 'stop_at': 0, 'batch': 4, 'objects': [3, 2, 1],
+    'lr': 4e-4, 'encoder_lr': 1e-4, 'weight_decay': 0.05, 'warmup': 0.02, 'floor': 0.02, 'clip_norm': 3.0,
     'ema': 0.998, 'num_references': 2, 'deep_probability': 0.2, 'dice_weight': 1.0,
     'bootstrap': {}, 'norm_batches': 16, 'seed': 0, 'threads': 0, 'workers': 1,
     'log_every': 50, 'save_every': 500}
@@ -104,7 +104,8 @@ def train(
     """Train as configured and return the checkpoint's path; goes on where `out` left off.
 
     The schedule ends after train.iterations, or when train.minutes have been spent training
-    (whichever comes first; minutes of earlier runs in the same folder count).
+    (whichever comes first; minutes of earlier runs in the same folder count). train.stop_at
+    leaves off at an iteration without changing the schedule.
     """
     settings = config['train']
     torch.manual_seed(settings['seed'])
@@ -133,7 +134,7 @@ def train(
     log = RunLog(out) if processes.first else None
     for frames, labels, objects in loader:
         progress = run_state.progress()
-        if progress >= 1:
+        if progress >= 1 or run_state.iteration == settings['stop_at'] != 0:
             break
         run_state.step(frames, labels, objects, progress)
         if run_state.iteration % settings['log_every'] == 0:

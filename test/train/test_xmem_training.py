@@ -1,0 +1,302 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Clips made from stills, the loss, and a short training run that is stopped and resumed."""
+
+import json
+import math
+
+import cv2
+import numpy as np
+from numpy.testing import assert_allclose
+import pytest
+import torch
+
+from vos_ros.data.clip_motion import thin_plate_basis
+from vos_ros.data.coco import held_out
+from vos_ros.data.cutouts import Cutout
+from vos_ros.data.static_clips import ClipConfig
+from vos_ros.data.static_clips import StaticClips
+from vos_ros.data.static_clips import Still
+from vos_ros.train.checkpoint import load_checkpoint
+from vos_ros.train.xmem import load_init
+from vos_ros.train.xmem import read_config
+from vos_ros.train.xmem import train
+from vos_ros.train.xmem_clip import ClipPlan
+from vos_ros.train.xmem_clip import ClipTrainer
+from vos_ros.train.xmem_clip import read_memory
+from vos_ros.train.xmem_data import load_material
+from vos_ros.train.xmem_loss import Bootstrap
+from vos_ros.train.xmem_loss import bootstrapped_cross_entropy
+from vos_ros.train.xmem_loss import dice_loss
+from vos_ros.train.xmem_setup import build_network
+from vos_ros.train.xmem_setup import calibrate
+from vos_ros.train.xmem_setup import freeze
+from vos_ros.train.xmem_setup import rate
+
+torch.set_num_threads(1)     # more are slower on pictures this small
+
+TINY = {'base': 'lite', 'value_dim': 16, 'hidden_dim': 8, 'value_stem': 8,
+        'value_widths': [8, 8, 16], 'fuse_dim': 16, 'up8_dim': 16, 'up4_dim': 8, 'update_dim': 8}
+
+
+def material(count=3, seed=0):
+    rng = np.random.default_rng(seed)
+    stills, cutouts = [], []
+    for _ in range(count):
+        rgb = cv2.resize(rng.integers(0, 255, (12, 16, 3), np.uint8), (160, 120))
+        labels = np.zeros((120, 160), np.uint8)
+        labels[30:80, 40:90] = 1
+        rgb[labels > 0] //= 2
+        stills.append(Still(rgb, labels))
+        alpha = np.zeros((50, 40), np.uint8)
+        cv2.ellipse(alpha, (20, 25), (18, 23), 0, 0, 360, 255, -1)
+        cutouts.append(Cutout(rng.integers(0, 255, (50, 40, 3), np.uint8), alpha, 0))
+    return stills, cutouts
+
+
+def test_clips_are_a_function_of_the_generator():
+    clips = StaticClips(*material(), ClipConfig(size=64, frames=4))
+    first = clips.clip(np.random.default_rng(5), 2)
+    again = clips.clip(np.random.default_rng(5), 2)
+    assert (first.frames == again.frames).all()
+    assert (first.labels == again.labels).all()
+    assert first.frames.shape == (4, 64, 64, 3)
+    assert first.labels.shape == (4, 64, 64)
+
+
+def test_objects_are_numbered_and_begin_in_the_first_frame():
+    clips = StaticClips(*material(), ClipConfig(size=64, frames=3))
+    rng = np.random.default_rng(1)
+    most, moved = 0, 0
+    for _ in range(40):
+        clip = clips.clip(rng, 3)
+        numbers = set(np.unique(clip.labels[0]).tolist()) - {0}
+        assert numbers == set(range(1, len(numbers) + 1))
+        assert numbers
+        assert set(np.unique(clip.labels).tolist()) <= numbers | {0}
+        most = max(most, len(numbers))
+        moved += bool((clip.labels[0] != clip.labels[2]).any())
+    assert most == 3
+    assert moved == 40
+
+
+def test_labels_follow_the_pixels():
+    # A white cut-out on a black photograph, without any change of light: label = white pixel.
+    still = Still(np.zeros((100, 100, 3), np.uint8), np.zeros((100, 100), np.uint8))
+    white = Cutout(np.full((30, 30, 3), 255, np.uint8), np.full((30, 30), 255, np.uint8), 0)
+    clips = StaticClips([still], [white], ClipConfig(size=96, frames=3, sprites=1))
+    rng = np.random.default_rng(3)
+    agree = []
+    for _ in range(10):
+        clip = clips.clip(rng, 1)
+        bright = clip.frames.min(-1).astype(int)
+        for frame, label in zip(bright, clip.labels > 0, strict=True):
+            if label.any() and not label.all():
+                agree.append(frame[label].mean() - frame[~label].mean())
+    # The photograph's outside is filled with grey, so bright is relative.
+    assert np.mean(agree) > 60
+
+
+def test_thin_plate_goes_through_its_control_points():
+    basis = thin_plate_basis(4, 60)
+    assert_allclose(basis @ np.ones((16, 2)), 1, atol=1e-4)     # a shift stays a shift
+    axis = np.linspace(0, 1, 4)
+    plane = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    grid = (np.arange(60) + 0.5) / 60
+    wanted = np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2)
+    assert_allclose(basis @ plane, wanted, atol=1e-4)           # an affine map bends nothing
+    single = np.zeros((16, 1))
+    single[5] = 1                                               # control point (1/3, 1/3)
+    field = (basis @ single).reshape(60, 60)
+    assert field[20, 20] == pytest.approx(1, abs=0.02)
+    assert abs(field[40, 40]) < 0.02
+
+
+def test_material_leaves_the_held_out_images_alone(tmp_path):
+    ids = list(range(1, 21))
+    write_coco(tmp_path, ids)
+    stills, cutouts = load_material({'coco': [
+        {'images': str(tmp_path), 'annotations': str(tmp_path / 'instances.json')}]})
+    assert len(stills) == sum(not held_out(i) for i in ids) < 20
+    assert len(cutouts) == len(stills)
+    with pytest.raises(ValueError, match=r'data\.coco'):
+        load_material({})
+
+
+def write_coco(folder, ids):
+    """Write small pictures with one rectangle each in COCO's format."""
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for i in ids:
+        image = cv2.resize(rng.integers(0, 255, (6, 8, 3), np.uint8), (160, 120))
+        cv2.imwrite(str(folder / f'{i}.jpg'), image)
+        images.append({'id': i, 'file_name': f'{i}.jpg', 'height': 120, 'width': 160})
+        annotations.append({
+            'id': i, 'image_id': i, 'category_id': 1, 'iscrowd': 0, 'area': 3000,
+            'bbox': [40, 30, 60, 50], 'segmentation': [[40, 30, 100, 30, 100, 80, 40, 80]]})
+    (folder / 'instances.json').write_text(json.dumps({
+        'images': images, 'annotations': annotations,
+        'categories': [{'id': 1, 'name': 'thing', 'supercategory': 'thing'}]}))
+
+
+def test_bootstrapping_keeps_the_hardest_pixels():
+    schedule = Bootstrap(start=0.2, end=0.6, least=0.2)
+    assert [schedule.fraction(p) for p in (0, 0.2, 0.4, 0.6, 1)] == pytest.approx(
+        [1, 1, 0.6, 0.2, 0.2])
+    logits = torch.zeros(1, 2, 2, 5)
+    logits[0, 1].view(-1)[:2] = 4.0         # two pixels are confidently wrong
+    labels = torch.zeros(1, 2, 5, dtype=torch.int64)
+    hard, plain = math.log(1 + math.exp(4)), math.log(2)
+    assert float(bootstrapped_cross_entropy(logits, labels, 1.0)) == pytest.approx(
+        (2 * hard + 8 * plain) / 10, rel=1e-5)
+    assert float(bootstrapped_cross_entropy(logits, labels, 0.2)) == pytest.approx(
+        hard, rel=1e-5)
+
+
+def test_dice_counts_present_objects_only():
+    masks = torch.zeros(1, 2, 2, 2)
+    masks[0, 0, 0] = 1
+    probabilities = torch.full((1, 2, 2, 2), 0.5)
+    # Object 1: 1 - (2 * 1 + 1) / (2 + 2 + 1) = 0.4; object 2 is padding.
+    present = torch.tensor([[True, False]])
+    assert float(dice_loss(probabilities, masks, present)) == pytest.approx(0.4)
+
+
+def test_memory_reading_is_the_papers_formula():
+    rng = torch.Generator().manual_seed(0)
+    k, v = torch.randn(1, 4, 10, generator=rng), torch.randn(1, 2, 3, 10, generator=rng)
+    s = torch.rand(1, 1, 10, generator=rng) + 1
+    q = torch.randn(1, 4, 2, 3, generator=rng)
+    e = torch.rand(1, 4, 2, 3, generator=rng)
+    readout = read_memory(k, s, v, q, e)
+    assert readout.shape == (1, 2, 3, 2, 3)
+    for j in range(6):
+        qj, ej = q.flatten(2)[0, :, j], e.flatten(2)[0, :, j]
+        similarity = torch.stack([
+            -s[0, 0, i] * (ej * (k[0, :, i] - qj) ** 2).sum() / 2 for i in range(10)])
+        wanted = v[0] @ similarity.softmax(0)
+        assert_allclose(readout.flatten(3)[0, :, :, j], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_plan_reads_the_first_frame_and_earlier_ones():
+    generator = torch.Generator().manual_seed(0)
+    plan = ClipPlan.draw(generator, 8, 3, 0.2, 1.0)
+    assert plan.deep[0]
+    for t, chosen in enumerate(plan.references, 1):
+        assert chosen[0] == 0
+        assert len(chosen) == min(t, 3) == len(set(chosen))
+        assert all(0 <= i < t for i in chosen)
+
+
+def test_rate_warms_up_and_decays():
+    assert rate(0.01, 0.02, 0.1) == pytest.approx(0.5)
+    assert rate(0.02, 0.02, 0.1) == pytest.approx(1)
+    assert rate(1.0, 0.02, 0.1) == pytest.approx(0.1)
+
+
+def test_padding_objects_change_nothing():
+    # A clip with one object gives the same loss with two channels, the second one empty.
+    torch.manual_seed(0)
+    trainer = ClipTrainer(build_network(TINY, imagenet=False)).eval()
+    clip = StaticClips(*material(), ClipConfig(size=64, frames=3)).clip(
+        np.random.default_rng(0), 1)
+    frames, labels = (torch.from_numpy(a)[None] for a in (clip.frames, clip.labels))
+    plan = ClipPlan(((0,), (0, 1)), (True, False, False), 1.0)
+    with torch.no_grad():
+        one = trainer(frames, labels, 1, plan)
+        two = trainer(frames, labels, 2, plan)
+    assert float(two['loss']) == pytest.approx(float(one['loss']), rel=1e-3)
+    assert float(two['dice']) == pytest.approx(float(one['dice']), rel=1e-3)
+
+
+def test_freezing():
+    network = build_network(TINY, imagenet=False)
+    freeze(network, {'norms': True, 'depthwise': True, 'first_blocks': 3})
+    trained = {n for n, p in network.named_parameters() if p.requires_grad}
+    assert not any('_depthwise_conv' in n or '._bn' in n for n in trained)
+    assert 'key_encoder._blocks.2._expand_conv.weight' not in trained
+    assert 'key_encoder._blocks.3._expand_conv.weight' in trained
+    assert all(n in trained for n, _ in network.decoder.named_parameters('decoder'))
+
+
+@pytest.fixture
+def config(tmp_path):
+    write_coco(tmp_path, range(1, 11))
+    path = tmp_path / 'tiny.yaml'
+    path.write_text(json.dumps({
+        'network': TINY, 'imagenet': False,
+        'data': {'coco': [{'images': str(tmp_path),
+                           'annotations': str(tmp_path / 'instances.json')}]},
+        'clips': {'size': 64, 'frames': 3},
+        'freeze': {'norms': True, 'depthwise': True, 'first_blocks': 3},
+        'train': {'iterations': 4, 'batch': 2, 'objects': [1, 1], 'workers': 0, 'log_every': 1,
+                  'norm_batches': 2, 'threads': 1, 'ema': 0.9, 'lr': 1e-3, 'warmup': 0.1}}))
+    return path
+
+
+def test_a_resumed_run_is_the_run_that_never_stopped(config, tmp_path):
+    whole = load_checkpoint(train(read_config(config), tmp_path / 'whole', device='cpu'))
+    settings = read_config(config)
+    train(read_config(config, ['train.stop_at=2']), tmp_path / 'parts', device='cpu')
+    halfway = load_checkpoint(tmp_path / 'parts' / 'checkpoint.pt')
+    assert halfway['iteration'] == 2
+    parts = load_checkpoint(train(settings, tmp_path / 'parts', device='cpu'))
+    assert whole['iteration'] == parts['iteration'] == 4
+    for name, value in whole['model'].items():
+        assert_allclose(parts['model'][name], value, atol=1e-5, err_msg=name)
+    for name, value in whole['ema']['state'].items():
+        assert_allclose(parts['ema']['state'][name], value, atol=1e-5, err_msg=name)
+    changed = [n for n in whole['model']
+               if not torch.equal(whole['model'][n], halfway['model'][n])]
+    assert 'decoder.pred.weight' in changed
+    assert 'value_encoder.conv1.weight' in changed
+    assert 'key_proj.key_proj.weight' in changed
+    assert not any('running_' in n or '_depthwise_conv' in n for n in changed)
+    rows = (tmp_path / 'parts' / 'train.csv').read_text().splitlines()
+    assert [row.split(',')[0] for row in rows] == ['iteration', '1', '2', '3', '4']
+
+
+def test_the_loss_can_be_learnt():
+    torch.manual_seed(0)
+    trainer = ClipTrainer(build_network(TINY, imagenet=False))
+    clips = StaticClips(*material(), ClipConfig(size=64, frames=3))
+    clip = clips.clip(np.random.default_rng(2), 1)
+    frames, labels = (torch.from_numpy(a)[None] for a in (clip.frames, clip.labels))
+    calibrate(trainer, [(frames, labels, 1)])
+    freeze(trainer.network, {'first_blocks': 11})     # random, and no norm holds it in check
+    optimizer = torch.optim.AdamW(trainer.parameters(), 2e-3)
+    plan = ClipPlan(((0,), (0, 1)), (True, False, False), 1.0)
+    losses = []
+    for _ in range(40):
+        result = trainer(frames, labels, 1, plan)
+        result['loss'].backward()
+        torch.nn.utils.clip_grad_norm_(trainer.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(result['loss'].detach()))
+    assert losses[-1] < 0.5 * losses[0]
+    assert float(result['J']) > 0.5
+
+
+def test_starting_from_saved_weights(config, tmp_path):
+    path = train(read_config(config, ['train.iterations=1']), tmp_path / 'a', device='cpu')
+    network = build_network(TINY, imagenet=False)
+    load_init(network, str(path))
+    averaged = load_checkpoint(path)['ema']['state']
+    assert torch.equal(network.state_dict()['decoder.pred.weight'],
+                       averaged['decoder.pred.weight'])
+    with pytest.raises(ValueError, match=r'decoder\.pred\.weight'):
+        load_init(build_network({**TINY, 'up4_dim': 12}, imagenet=False), str(path))
+
+
+def test_configuration_mistakes_are_named(config, tmp_path):
+    with pytest.raises(ValueError, match=r'train\.batches'):
+        read_config(config, ['train.batches=4'])
+    with pytest.raises(ValueError, match='up5_dim'):
+        train(read_config(config, ['network.up5_dim=4']), tmp_path / 'x', device='cpu')
+    with pytest.raises(ValueError, match=r'PART\.KEY'):
+        read_config(config, ['train'])
+    (tmp_path / 'bad').mkdir()
+    (tmp_path / 'bad' / 'checkpoint.pt').write_bytes(b'not a checkpoint')
+    with pytest.raises(ValueError, match=r'checkpoint\.pt'):
+        train(read_config(config), tmp_path / 'bad', device='cpu')
