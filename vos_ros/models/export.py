@@ -98,7 +98,7 @@ def export_onnx(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequen
     """
     path = Path(path)
     temporary = path.with_name(path.name + '.part')
-    was_training = module.training
+    modes = [(child, child.training) for child in module.modules()]
     module.eval()
     try:
         with torch.no_grad(), warnings.catch_warnings():
@@ -117,7 +117,8 @@ def export_onnx(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequen
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-        module.train(was_training)
+        for child, mode in modes:
+            child.training = mode
     return path
 
 

@@ -1,0 +1,222 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The exported graphs against PyTorch, and what they may contain."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch')
+
+import onnx
+from onnx import helper
+from onnx import numpy_helper
+from onnx import TensorProto
+import onnxruntime
+from safetensors.torch import load_file
+from vos_ros.models.export import export_mobileinst
+from vos_ros.models.export import fold_padding
+from vos_ros.models.export import Normalise
+from vos_ros.models.mobileinst import build
+from vos_ros.runtime.package import load_package
+
+SIZE = (128, 192)
+CLASSES = ['thing', 'animal', 'vehicle']
+BACKBONES = ['efficientnet_lite0', 'topformer_tiny', 'seaformer_tiny']
+
+
+def images(count, seed):
+    """Blurred noise: uint8 [count, H, W, 3] with structure at several scales."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (count, SIZE[0] // 16, SIZE[1] // 16, 3))
+    fine = rng.integers(-40, 41, (count, *SIZE, 3))
+    return np.clip(coarse.repeat(16, 1).repeat(16, 2) + fine, 0, 255).astype(np.uint8)
+
+
+def calibrated(**settings):
+    """A network whose norms have seen data, so that activations are of the size of trained ones."""
+    torch.manual_seed(0)
+    model = build({'num_classes': 3, 'num_queries': 20, 'mask_dim': 32, 'kernel_dim': 24,
+                   **settings})
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None
+            if not module.weight.any():     # branches that start as the identity must take part
+                torch.nn.init.uniform_(module.weight, 0.5, 1.0)
+    batch = torch.cat([Normalise()(torch.from_numpy(i[None])) for i in images(4, 0)])
+    with torch.no_grad():
+        for _ in range(2):
+            model.train()(batch)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            # channels that noise hardly moves would be blown up, rounding errors with them
+            module.running_var.clamp_(min=float(module.running_var.median()))
+    torch.nn.init.normal_(model.instance_decoder.kernel_head.weight, std=0.05)
+    return model.eval()
+
+
+def run(path, **inputs):
+    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    names = [o.name for o in session.get_outputs()]
+    return dict(zip(names, session.run(None, inputs), strict=True))
+
+
+@pytest.fixture(scope='module', params=[*BACKBONES, 'separable'])
+def exported(request, tmp_path_factory):
+    settings = ({'backbone': 'topformer_tiny', 'separable': True, 'inject': False}
+                if request.param == 'separable' else {'backbone': request.param})
+    model = calibrated(**settings)
+    folder = tmp_path_factory.mktemp(request.param)
+    export_mobileinst(model, folder, SIZE, CLASSES, 'test', 'Apache-2.0', 'noise',
+                      {'ap': 0.5})
+    return model, folder
+
+
+def test_key_graph_agrees_with_torch(exported):
+    model, folder = exported
+    for image in images(3, 1):
+        found = run(folder / 'key.onnx', image=image[None])
+        with torch.no_grad():
+            expected = model(Normalise()(torch.from_numpy(image[None])))
+        assert set(found) == {'logits', 'objectness', 'kernels', 'mask_features', 'masks'}
+        for name, value in found.items():
+            reference = expected[name][0].numpy()
+            assert value.dtype == np.float32 and value.shape == reference.shape
+            assert np.abs(reference).max() > 0.05, name
+            assert np.abs(value - reference).max() <= 1e-4 * max(1.0, np.abs(reference).max())
+
+
+def test_reuse_graph_with_the_keys_kernels_gives_the_keys_masks(exported):
+    _, folder = exported
+    image = images(1, 2)
+    key = run(folder / 'key.onnx', image=image)
+    reuse = run(folder / 'reuse.onnx', image=image, kernels=key['kernels'])
+    scale = max(1.0, np.abs(key['masks']).max())
+    np.testing.assert_allclose(reuse['masks'], key['masks'], atol=1e-5 * scale, rtol=0)
+    np.testing.assert_allclose(reuse['mask_features'], key['mask_features'], atol=1e-5 * scale,
+                               rtol=0)
+
+
+@pytest.mark.parametrize('count', [0, 1, 7, 20])
+def test_reuse_takes_any_number_of_kernels(exported, count):
+    model, folder = exported
+    image = images(1, 3)
+    kernels = np.random.default_rng(4).standard_normal((count, 24)).astype(np.float32)
+    masks = run(folder / 'reuse.onnx', image=image, kernels=kernels)['masks']
+    with torch.no_grad():
+        features = model(Normalise()(torch.from_numpy(image)))['mask_features'][0].numpy()
+    assert masks.shape == (count, SIZE[0] // 8, SIZE[1] // 8)
+    expected = np.einsum('nd,dhw->nhw', kernels, features)
+    np.testing.assert_allclose(masks, expected, rtol=1e-4,
+                               atol=1e-4 * max(1.0, np.abs(features).max()))
+
+
+@pytest.mark.parametrize('name', ['key.onnx', 'reuse.onnx'])
+def test_graphs_are_static_folded_and_standard(exported, name):
+    _, folder = exported
+    model = onnx.load(folder / name)
+    ops = Counter(node.op_type for node in model.graph.node)
+    assert {node.domain for node in model.graph.node} <= {'', 'ai.onnx'}
+    assert next(o.version for o in model.opset_import if o.domain in ('', 'ai.onnx')) == 17
+    # shapes are constants, norms are folded, padding belongs to the convolutions, pools are plain
+    for op in ('Shape', 'Gather', 'Slice', 'Pad', 'BatchNormalization', 'Identity', 'Constant',
+               'GlobalAveragePool', 'Loop', 'If', 'Expand', 'Where', 'ConstantOfShape'):
+        assert op not in ops, op
+    image = model.graph.input[0]
+    assert image.name == 'image' and image.type.tensor_type.elem_type == TensorProto.UINT8
+    assert [d.dim_value for d in image.type.tensor_type.shape.dim] == [1, *SIZE, 3]
+    used = {i for node in model.graph.node for i in node.input}
+    assert all(t.name in used for t in model.graph.initializer)
+
+
+def test_reuse_graph_has_no_instance_decoder(exported):
+    _, folder = exported
+    key, reuse = (onnx.load(folder / n) for n in ('key.onnx', 'reuse.onnx'))
+    assert not any(n.op_type == 'LayerNormalization' for n in reuse.graph.node)
+    assert len(reuse.graph.node) < len(key.graph.node)
+
+
+def test_package_says_what_it_is_and_restores_the_network(exported):
+    model, folder = exported
+    package = load_package(folder)
+    assert (package.kind, package.name, package.licence) == ('mobileinst', 'test', 'Apache-2.0')
+    assert package.input_size == SIZE and list(package.classes) == CLASSES
+    assert package.training_data == 'noise' and package.figures == {'ap': 0.5}
+    twin = build(dict(package.network))
+    twin.load_state_dict(load_file(str(package.weights)), strict=True)
+    x = Normalise()(torch.from_numpy(images(1, 5)))
+    with torch.no_grad():
+        torch.testing.assert_close(twin.eval()(x)['masks'], model(x)['masks'])
+    assert not list(folder.glob('*.part'))
+
+
+def test_export_leaves_the_network_as_it_was(tmp_path):
+    model = calibrated(backbone='topformer_tiny').train()
+    model.backbone.tpm.eval()               # as someone who freezes norms has it
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    export_mobileinst(model, tmp_path, (64, 64), CLASSES, 'test', 'Apache-2.0', 'noise')
+    assert model.training and model.mask_decoder.training and not model.backbone.tpm.training
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_normalise_is_imagenets():
+    pixel = torch.tensor([[[[255, 0, 128]]]], dtype=torch.uint8)
+    expected = [(1 - 0.485) / 0.229, -0.456 / 0.224, (128 / 255 - 0.406) / 0.225]
+    assert Normalise()(pixel).flatten().tolist() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize('size', [(100, 128), (128, 0), (64, 96)])
+def test_sizes_that_are_not_multiples_of_64_are_refused(tmp_path, size):
+    with pytest.raises(ValueError, match='multiple of 64'):
+        export_mobileinst(build({'backbone': 'topformer_tiny', 'num_classes': 3}), tmp_path,
+                          size, CLASSES, 'test', 'Apache-2.0', 'noise')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_number_of_classes_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='3 class names for a model of 4'):
+        export_mobileinst(build({'backbone': 'topformer_tiny', 'num_classes': 4}), tmp_path,
+                          SIZE, CLASSES, 'test', 'Apache-2.0', 'noise')
+
+
+def padded(value, mode_pads, readers=1):
+    """A graph Pad -> Conv, as a model, and the weights that make it run."""
+    rng = np.random.default_rng(0)
+    tensors = [
+        numpy_helper.from_array(np.array(mode_pads, np.int64), 'pads'),
+        numpy_helper.from_array(np.array(value, np.float32), 'value'),
+        numpy_helper.from_array(rng.standard_normal((2, 3, 3, 3)).astype(np.float32), 'w'),
+    ]
+    nodes = [helper.make_node('Pad', ['x', 'pads', 'value'], ['p'])]
+    outs = []
+    for i in range(readers):
+        nodes.append(helper.make_node('Conv', ['p', 'w'], [f'y{i}'], pads=[1, 1, 1, 1],
+                                      strides=[2, 2], kernel_shape=[3, 3]))
+        outs.append(helper.make_tensor_value_info(f'y{i}', TensorProto.FLOAT, [1, 2, None, None]))
+    graph = helper.make_graph(nodes, 'g', [helper.make_tensor_value_info(
+        'x', TensorProto.FLOAT, [1, 3, 9, 12])], outs, tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
+
+
+def test_padding_is_folded_exactly(tmp_path):
+    model = padded(0.0, [0, 0, 0, 1, 0, 0, 2, 3])
+    x = np.random.default_rng(1).standard_normal((1, 3, 9, 12)).astype(np.float32)
+    onnx.save(model, tmp_path / 'a.onnx')
+    assert fold_padding(model) == 1
+    assert [n.op_type for n in model.graph.node] == ['Conv']
+    onnx.checker.check_model(model)
+    onnx.save(model, tmp_path / 'b.onnx')
+    np.testing.assert_allclose(run(tmp_path / 'b.onnx', x=x)['y0'],
+                               run(tmp_path / 'a.onnx', x=x)['y0'], atol=1e-5)
+
+
+@pytest.mark.parametrize('case', [
+    {'value': 1.0, 'mode_pads': [0, 0, 0, 1, 0, 0, 1, 1]},          # not zeros
+    {'value': 0.0, 'mode_pads': [0, 1, 0, 1, 0, 0, 1, 1]},          # pads channels
+    {'value': 0.0, 'mode_pads': [0, 0, 0, 1, 0, 0, 1, 1], 'readers': 2},
+])
+def test_padding_that_a_convolution_cannot_do_is_left(case):
+    model = padded(**case)
+    assert fold_padding(model) == 0
+    assert model.graph.node[0].op_type == 'Pad'
