@@ -5,11 +5,10 @@
 import hashlib
 
 import pytest
-
-torch = pytest.importorskip('torch')
-
+import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
+
 from vos_ros.models.mobileinst import efficientnet_lite
 from vos_ros.models.mobileinst.efficientnet_lite import EfficientNetLite0
 from vos_ros.models.mobileinst.efficientnet_lite import SameConv2d
@@ -135,7 +134,7 @@ def test_a_pickle_is_not_unpickled(tmp_path):
             return (open, (str(marker), 'w'))
 
     torch.save({'model': Evil()}, tmp_path / 'w.pth')
-    with pytest.raises(Exception, match='[Ww]eights'):
+    with pytest.raises(Exception, match=r'[Ww]eights'):
         load_released(TopFormer('tiny'), tmp_path / 'w.pth')
     assert not marker.exists()
 
@@ -195,5 +194,5 @@ def test_foreign_imagenet_weights_are_refused_by_name(tmp_path):
         model.load_imagenet(tmp_path / 'w.pth')
     del state['_conv_stem.weight']
     torch.save(state, tmp_path / 'w.pth')
-    with pytest.raises(ValueError, match="no tensor '_conv_stem.weight'"):
+    with pytest.raises(ValueError, match=r"no tensor '_conv_stem\.weight'"):
         model.load_imagenet(tmp_path / 'w.pth')

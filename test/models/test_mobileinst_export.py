@@ -5,16 +5,15 @@
 from collections import Counter
 
 import numpy as np
-import pytest
-
-torch = pytest.importorskip('torch')
-
 import onnx
 from onnx import helper
 from onnx import numpy_helper
 from onnx import TensorProto
 import onnxruntime
+import pytest
 from safetensors.torch import load_file
+import torch
+
 from vos_ros.models.export import export_mobileinst
 from vos_ros.models.export import fold_padding
 from vos_ros.models.export import Normalise
@@ -35,7 +34,7 @@ def images(count, seed):
 
 
 def calibrated(**settings):
-    """A network whose norms have seen data, so that activations are of the size of trained ones."""
+    """A network whose norms have seen data: activations are of the size of trained ones."""
     torch.manual_seed(0)
     model = build({'num_classes': 3, 'num_queries': 20, 'mask_dim': 32, 'kernel_dim': 24,
                    **settings})

@@ -6,10 +6,9 @@ from itertools import permutations
 import math
 
 import pytest
-
-torch = pytest.importorskip('torch')
-
+import torch
 from torch.nn import functional as F
+
 from vos_ros.train.losses import focal_loss
 from vos_ros.train.losses import LossWeights
 from vos_ros.train.losses import mask_losses

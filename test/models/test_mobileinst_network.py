@@ -5,10 +5,9 @@
 import math
 
 import pytest
-
-torch = pytest.importorskip('torch')
-
+import torch
 from torch.utils.flop_counter import FlopCounterMode
+
 from vos_ros.models.mobileinst import build
 from vos_ros.models.mobileinst import MobileInstConfig
 from vos_ros.models.mobileinst.instance_decoder import Attention
@@ -186,3 +185,15 @@ def test_bad_images_are_refused(shape):
 def test_imagenet_is_refused_where_no_weights_are_known():
     with pytest.raises(ValueError, match='topformer_tiny'):
         build(SMALL, imagenet=True)
+
+
+def test_trunk_maps_stand_for_their_images():
+    model = build({**SMALL, 'backbone': 'efficientnet_lite0'}).eval()
+    image = torch.randn(1, 3, 64, 128)
+    with torch.no_grad():
+        expected = model(image)
+        found = model(model.backbone.trunk(image))
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)
+    with pytest.raises(ValueError, match='topformer_tiny'):
+        build(SMALL)(model.backbone.trunk(image))
