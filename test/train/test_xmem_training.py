@@ -292,6 +292,8 @@ def test_starting_from_saved_weights(config, tmp_path):
 def test_configuration_mistakes_are_named(config, tmp_path):
     with pytest.raises(ValueError, match=r'train\.batches'):
         read_config(config, ['train.batches=4'])
+    with pytest.raises(ValueError, match=r'train\.lr .*1\.0e-4'):
+        read_config(config, ['train.lr=1e-4'])
     with pytest.raises(ValueError, match='up5_dim'):
         train(read_config(config, ['network.up5_dim=4']), tmp_path / 'x', device='cpu')
     with pytest.raises(ValueError, match=r'PART\.KEY'):

@@ -280,7 +280,8 @@ def _choose_objects(
 ) -> NDArray[np.intp]:
     """Choose up to so many labels that can be seen in the first frame."""
     areas = np.bincount(labels.ravel(), minlength=offset + 1)
-    least = max(24, labels.size // 800)
+    # Smaller than about one cell of the stride-16 maps, an object teaches little.
+    least = max(24, labels.size // 250)
     ids = np.nonzero(areas[1:] >= least)[0] + 1
     if not len(ids):
         return ids

@@ -94,6 +94,11 @@ def read_config(path: str | os.PathLike[str], changes: list[str] | None = None) 
     if unknown:
         raise ValueError(f'{path}: unknown entries {", ".join(unknown)}')
     config['train'] = {**_TRAIN, **(config.get('train') or {})}
+    for key, default in _TRAIN.items():
+        value = config['train'][key]
+        if isinstance(default, (int, float)) and not isinstance(value, (int, float)):
+            # YAML reads 1e-4, without a point, as a text.
+            raise ValueError(f'{path}: train.{key} is {value!r}, must be a number like 1.0e-4')
     return config
 
 
