@@ -15,6 +15,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'train mobileinst': ('vos_ros.train.mobileinst', 'train a MobileInst'),
     'export mobileinst': ('vos_ros.train.export_mobileinst', 'checkpoint to model package'),
     'train xmem': ('vos_ros.train.xmem', 'train an XMem'),
+    'convert xmem': ('vos_ros.models.convert', 'published XMem weights to a model package'),
+    'export xmem': ('vos_ros.train.export_xmem', 'checkpoint to model package'),
+    'evaluate vos': ('vos_ros.evaluate.vos', 'J and F of video objects (DAVIS)'),
     'evaluate instances': ('vos_ros.evaluate.instances', 'mask AP on COCO-style images'),
     'evaluate tracks': ('vos_ros.evaluate.tracks', 'HOTA, IDF1, id switches on synthetic video'),
 }
