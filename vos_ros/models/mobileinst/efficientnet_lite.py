@@ -62,9 +62,9 @@ class SameConv2d(nn.Conv2d):
             total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
             pads += [total // 2, total - total // 2]
         if pads[0] == pads[1] and pads[2] == pads[3]:
-            return F.conv2d(x, self.weight, None, self.stride, (pads[2], pads[0]),
+            return F.conv2d(x, self.weight, self.bias, self.stride, (pads[2], pads[0]),
                             groups=self.groups)
-        return F.conv2d(F.pad(x, pads), self.weight, None, self.stride, groups=self.groups)
+        return F.conv2d(F.pad(x, pads), self.weight, self.bias, self.stride, groups=self.groups)
 
 
 def _norm(width: int) -> nn.BatchNorm2d:
