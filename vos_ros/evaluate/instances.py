@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     chosen = {key: figures[prefix + key] for key in (
         'AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@1', 'AR@10', 'AR@100')}
     print(f'{args.annotations.name}: {int(figures["images"])} images, '
-          f'{int(figures["instances"])} instances; model {package.name} ({package.digest})'
+          f'{int(figures["instances"])} instances; model {package.name} ({package.digest[:12]})'
           f'{", class-agnostic" if args.class_agnostic else ""}')
     print('  '.join(f'{key} {100 * value:.1f}' for key, value in chosen.items()))
     if args.json:
@@ -85,6 +85,6 @@ def run(args: argparse.Namespace) -> int:
             **{key: round(value, 5) for key, value in chosen.items()},
             'class_agnostic': args.class_agnostic, 'images': int(figures['images']),
             'instances': int(figures['instances']), 'detections': int(figures['detections']),
-            'model': package.name, 'model_digest': package.digest,
+            'model': package.name, 'model_digest': package.digest[:12],
             'seconds': round(seconds, 2)}))
     return 0

@@ -195,7 +195,7 @@ def make_target(masks: NDArray[np.uint8], classes: NDArray[np.int64],
                 min_area: int = 1) -> Target:
     """Reduce masks uint8 [n, H, W] to a quarter by averaging; objects below min_area go."""
     h, w = masks.shape[1] // TARGET_STRIDE, masks.shape[2] // TARGET_STRIDE
-    keep = np.flatnonzero(masks.reshape(len(masks), -1).sum(1, dtype=np.int64) >= min_area)
+    keep = np.flatnonzero(masks.sum((1, 2), dtype=np.int64) >= min_area)
     small = np.empty((len(keep), h, w), np.uint8)
     for row, i in enumerate(keep):
         small[row] = cv2.resize(masks[i] * 255, (w, h), interpolation=cv2.INTER_AREA)

@@ -213,6 +213,9 @@ class Trainer:
             sampler=Resumable(first, count, self.processes.rank, self.processes.world),
             collate_fn=collate_clips if clips else collate_images, worker_init_fn=start_worker,
             prefetch_factor=3 if config.workers else None,
+            # Without its own, a loader draws from the global generator, and a run that goes on
+            # would draw more often than one that was never stopped.
+            generator=torch.Generator().manual_seed(config.seed),
             pin_memory=self.processes.device.type == 'cuda')
 
     def run(self, minutes: float = 0.0, stop_at: int = 0) -> None:

