@@ -150,8 +150,12 @@ class Ros:
 
 
 @pytest.fixture
-def ros(tmp_path):
+def ros(tmp_path, monkeypatch):
     pytest.importorskip('rclpy')
+    # LARGE_DATA has no effect under LOCALHOST, where Fast DDS keeps to its small segments; what is
+    # tested is what users run. The domain of its own keeps others out.
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
+    monkeypatch.setenv('FASTDDS_BUILTIN_TRANSPORTS', 'LARGE_DATA')
     network = Ros(tmp_path)
     yield network
     network.close()
@@ -180,3 +184,17 @@ def scene():
         return image
 
     return picture
+
+
+@pytest.fixture(scope='session')
+def xmem_package(tmp_path_factory):
+    """Export a small XMem-Lite with random weights: real graphs that run in milliseconds."""
+    torch = pytest.importorskip('torch', reason='exporting a package needs torch')
+    from vos_ros.models.xmem.config import XMemConfig
+    from vos_ros.models.xmem.export import export_xmem
+    from vos_ros.models.xmem.network import XMem
+    torch.manual_seed(5)
+    network = XMem(XMemConfig.lite(value_dim=16, hidden_dim=8)).eval()
+    return export_xmem(
+        network, tmp_path_factory.mktemp('packages') / 'xmem-tiny', (128, 160), 'xmem-tiny',
+        'Apache-2.0', 'none: random weights for tests', keep_weights=False)

@@ -4,12 +4,14 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+import concurrent.futures
 import math
 import time
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -57,8 +59,12 @@ class TrackerNode(Node):
         self.fatal: str | None = None
         self.input: ImageInput | None = None
         self._time_jump = TimeJump()
+        # Services that await the worker must leave images and timers running beside them; in the
+        # node's own group, which is exclusive, everything would stand still until they return.
+        self.service_group = ReentrantCallbackGroup()
         # Lets the worker wake the executor: creating entities there is not allowed, this is.
-        self._wake = self.create_guard_condition(self._on_wake)
+        self._wake = self.create_guard_condition(
+            self._on_wake, callback_group=self.service_group)
         self._worker: Worker[Arrival] = Worker(self._process, self._on_worker_died)
         self._supervisor = Supervisor(self)
 
@@ -105,7 +111,8 @@ class TrackerNode(Node):
 
     def start(self) -> None:
         """Subscribe; the tracker must be ready."""
-        self.create_service(Trigger, '~/reset', self._on_reset)
+        self.create_service(
+            Trigger, '~/reset', self._on_reset, callback_group=self.service_group)
         self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
             post_callback=lambda jump: self._time_jump.clock_jumped())
@@ -123,8 +130,14 @@ class TrackerNode(Node):
     def submit(self, job: Callable[[], Any]) -> Future:
         """Run a job on the worker's thread between two frames; await the future in a service.
 
+        That service must be made with ``callback_group=self.service_group``.
+
         An exception of the job is raised by the await; when the node stops, so is RuntimeError.
         """
+        return self.awaitable(self._worker.call(job))
+
+    def awaitable(self, running: concurrent.futures.Future) -> Future:
+        """Return what a coroutine on the executor can await of a job on any other thread."""
         future: Future = Future(executor=self.executor)
 
         def deliver(done: Any) -> None:
@@ -135,7 +148,7 @@ class TrackerNode(Node):
                 future.set_result(done.result())
             self._wake.trigger()
 
-        self._worker.call(job).add_done_callback(deliver)
+        running.add_done_callback(deliver)
         return future
 
     def busy_seconds(self) -> float:
@@ -147,7 +160,7 @@ class TrackerNode(Node):
         last = self._worker.call(self.before_stop)
         try:
             last.result(timeout=10.0)
-        except TimeoutError:
+        except FutureTimeoutError:
             self.get_logger().error('the frame in work does not end; leaving it')
         except Exception as error:
             self.get_logger().error(f'on stopping: {error}')

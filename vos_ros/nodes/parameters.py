@@ -53,9 +53,14 @@ def from_dataclass(kind: type) -> Table:
     """Return a parameter for each field of a dataclass whose metadata names range and text."""
     return tuple(
         ParameterSpec(entry.name, _default(entry), entry.metadata['description'],
-                      entry.metadata['min'], entry.metadata['max'],
-                      live=entry.metadata['live'])
+                      _bounds(entry)[0], _bounds(entry)[1], live=entry.metadata['live'])
         for entry in fields(kind))
+
+
+def _bounds(entry: Any) -> tuple[float | None, float | None]:
+    if isinstance(entry.default, bool):
+        return None, None
+    return entry.metadata['min'], entry.metadata['max']
 
 
 def _default(entry: Any) -> Value:

@@ -6,6 +6,7 @@ from vos_ros.nodes.parameters import from_dataclass
 from vos_ros.nodes.parameters import markdown
 from vos_ros.nodes.parameters import ParameterSpec
 from vos_ros.nodes.parameters import Table
+from vos_ros.tracking.memory_params import MemoryTrackerParams
 from vos_ros.tracking.params import InstanceTrackerParams
 
 # Every tracker node has these.
@@ -42,6 +43,45 @@ INSTANCE_TRACKER: Table = (
         'providers', ['cpu'], 'What should compute, best first (cpu, xnnpack, cuda, tensorrt, '
         'openvino, ...); what is missing is named and the next one taken.', live=False),
     *from_dataclass(InstanceTrackerParams),
+    *TRACKER,
+)
+
+MEMORY_TRACKER: Table = (
+    ParameterSpec(
+        'model_path', 'xmem-lite', 'Model package: its folder, or the name of one that is '
+        'installed.', live=False),
+    ParameterSpec(
+        'threads', 2, 'Threads of the network and of a memory read.', 1, 64, live=False),
+    ParameterSpec(
+        'providers', ['cpu'], 'What should compute, best first (cpu, xnnpack, cuda, tensorrt, '
+        'openvino, ...); what is missing is named and the next one taken.', live=False),
+    ParameterSpec(
+        'runtime', 'onnxruntime', '`torch` runs the network and the memories by PyTorch, for '
+        'CUDA.', choices=('onnxruntime', 'torch'), live=False),
+    ParameterSpec(
+        'device', 'cpu', 'Where PyTorch computes, for example `cuda`; only for runtime torch.',
+        live=False),
+    *from_dataclass(MemoryTrackerParams),
+    ParameterSpec(
+        'ring_seconds', 2.0, 'Seconds that images are kept, so that an object can be designated '
+        'on a picture that is not the newest.', 0.0, 60.0),
+    ParameterSpec(
+        'ring_frames', 60, 'Most images kept.', 1, 1000),
+    ParameterSpec(
+        'ring_megabytes', 128.0, 'Most megabytes of images kept, as they came; as many again at '
+        'most for the labels of the instance tracker.', 0.0, 100000.0),
+    ParameterSpec(
+        'catch_up_frames', 8, 'Most images, spread evenly, over which an object designated on an '
+        'older picture is brought up to the newest one; frames are dropped meanwhile.', 1, 100),
+    ParameterSpec(
+        'memory_path', '', 'File (.safetensors) to save the memories to and to go on from after '
+        'a restart; empty for none.', live=False),
+    ParameterSpec(
+        'save_period', 10.0, 'Seconds between savings to memory_path; besides, it is saved '
+        'whenever objects come or go, and at the end. 0 saves only then.', 0.0, 86400.0),
+    ParameterSpec(
+        'memory_directory', '', 'The folder in which `~/save_memory` and `~/load_memory` may '
+        'write and read; empty is ~/.ros/vos_ros.', live=False),
     *TRACKER,
 )
 
@@ -112,6 +152,7 @@ OVERLAY: Table = (
 
 TABLES: dict[str, Table] = {
     'instance_tracker': INSTANCE_TRACKER,
+    'memory_tracker': MEMORY_TRACKER,
     'video_source': VIDEO_SOURCE,
     'overlay': OVERLAY,
 }

@@ -1,0 +1,115 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Where memories are saved, and the one that is kept up to date by itself."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
+import os
+from pathlib import Path
+import time
+from typing import Any
+
+from vos_ros.tracking.following import Following
+from vos_ros.tracking.persistence import MemoryFileError
+from vos_ros.tracking.persistence import save_state
+
+SUFFIX = '.safetensors'
+
+
+def default_directory() -> Path:
+    """Return where memories are kept when nobody says: beside the logs of ROS."""
+    return Path(os.environ.get('ROS_HOME') or Path.home() / '.ros') / 'vos_ros'
+
+
+def path_inside(directory: Path, name: str) -> Path:
+    """Return the file that a service request names; raise ValueError for one it may not name.
+
+    A request comes from anybody on the network: it reads and writes in one folder only.
+    """
+    if not name:
+        raise ValueError('the path is empty')
+    directory = directory.resolve()
+    path = (directory / name).resolve()
+    if not path.is_relative_to(directory) or path == directory:
+        raise ValueError(f'{name} is not inside the memory_directory {directory}')
+    if path.suffix != SUFFIX:
+        raise ValueError(f'{name} does not end in {SUFFIX}')
+    return path
+
+
+class MemoryFile:
+    """Keeps a file in step with what is followed.
+
+    The worker's thread takes snapshots; a thread of its own writes them, since a slow card must
+    not hold frames up.  With an empty path it does nothing.
+    """
+
+    def __init__(
+            self, following: Following, path: str, period: Callable[[], float],
+            log: Any) -> None:
+        """Write nothing yet.  period: seconds between savings, 0 for never by time alone."""
+        self.path = Path(path).expanduser().absolute() if path else None
+        self._following = following
+        self._period = period
+        self._log = log
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix='memory-writer')
+        self._writing: Future | None = None
+        self._saved = time.monotonic()
+
+    def load(self) -> None:
+        """Go on from the file, if there is one; a file that cannot be used is put aside.
+
+        Raises OSError when the folder cannot be written, before hours of work are lost to it.
+        """
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.path.parent, os.W_OK):
+            raise PermissionError(f'memory_path {self.path}: the folder cannot be written')
+        try:
+            self._following.load(self.path)
+        except FileNotFoundError:
+            self._log.info(f'no memory yet at {self.path}; it will be saved there')
+        except MemoryFileError as error:
+            aside = self.path.with_name(self.path.name + '.refused')
+            os.replace(self.path, aside)
+            self._log.error(f'{error}; put aside as {aside.name}, starting without objects')
+        else:
+            ids = ', '.join(str(obj) for obj in self._following.ids) or 'none'
+            self._log.info(f'memory loaded from {self.path}; objects followed: {ids}')
+
+    def changed(self) -> None:
+        """Save now: objects came or went.  Worker's thread."""
+        if self.path is not None:
+            self._saved = time.monotonic()
+            self._writing = self.write(self.path)
+
+    def tick(self) -> None:
+        """Save when it is time and the last saving is done.  Worker's thread."""
+        period = self._period()
+        if self.path is None or not period or time.monotonic() - self._saved < period:
+            return
+        if self._following.ids and (self._writing is None or self._writing.done()):
+            self.changed()
+
+    def write(self, path: Path) -> 'Future[int]':
+        """Save to a file in the background; the future has its size.  Worker's thread."""
+        snapshot = self._following.tracker.snapshot()
+        return self._writer.submit(self._write, path, snapshot)
+
+    def close(self) -> None:
+        """Save for the last time and wait for it.  Worker's thread."""
+        if self.path is not None and (self._following.ids or self.path.exists()):
+            self._write(self.path, self._following.tracker.snapshot(), after=self._writing)
+        self._writer.shutdown()
+
+    def _write(self, path: Path, snapshot: Any, after: Future | None = None) -> int:
+        if after is not None:
+            after.exception()
+        try:
+            save_state(path, *snapshot)
+        except OSError as error:
+            self._log.error(f'memory not saved to {path}: {error}', throttle_duration_sec=10.0)
+            raise
+        return path.stat().st_size

@@ -1,0 +1,162 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The memory tracker node: follows what a user designates, through occlusion and restarts."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+import sys
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.qos import QoSProfile
+from std_msgs.msg import Header
+
+from vos_ros.msg import MemoryUsage
+from vos_ros.nodes.base import TrackerNode
+from vos_ros.nodes.image_input import Arrival
+from vos_ros.nodes.live_parameters import Values
+from vos_ros.nodes.memory_file import default_directory
+from vos_ros.nodes.memory_file import MemoryFile
+from vos_ros.nodes.memory_messages import usage_message
+from vos_ros.nodes.memory_services import MemoryServices
+from vos_ros.nodes.recent import Recent
+from vos_ros.nodes.run import run
+from vos_ros.nodes.tables import MEMORY_TRACKER
+from vos_ros.runtime.package import load_package
+from vos_ros.runtime.xmem import load_network
+from vos_ros.tracking.engine import MemoryTracker
+from vos_ros.tracking.following import Following
+from vos_ros.tracking.memory_network import MemoryNetwork
+from vos_ros.tracking.memory_params import MemoryTrackerParams
+from vos_ros.tracking.picture import working_size
+from vos_ros.tracking.tracks import StepResult
+
+_MIB = 2 ** 20
+# The ceiling depends on the image's shape, which is not known before the first image.
+_ASSUMED_SIZE = (480, 854)
+
+
+def tracker_params(values: Values) -> MemoryTrackerParams:
+    """Return the tracker's part of the parameters; raise ValueError when they contradict."""
+    return MemoryTrackerParams(
+        **{entry.name: values[entry.name] for entry in fields(MemoryTrackerParams)})
+
+
+class MemoryTrackerNode(TrackerNode):
+    """XMem on a camera, with services to say what to follow; see docs/operating.md."""
+
+    def __init__(self) -> None:
+        """Load model and memory, and start; raise PackageError, GraphError or OSError else."""
+        super().__init__('memory_tracker', MEMORY_TRACKER)
+        values = self.parameters.values
+        threads = values['threads']
+        cv2.setNumThreads(threads)
+        package = load_package(values['model_path'])
+        network = load_network(
+            package, values['runtime'], threads, values['providers'], values['device'])
+        for message in getattr(network, 'messages', ()):
+            self.get_logger().warning(message)
+        params = tracker_params(values)
+        _warm(network, params, package.input_size)
+        self.last_header = Header()
+        self._usage = MemoryUsage()
+        self._frame_size: tuple[int, int] | None = None
+        self._following = Following(MemoryTracker(network, params))
+        self.get_logger().info(f'{package}, {threads} threads, {values["runtime"]}')
+        self._log_ceiling(_ASSUMED_SIZE)
+        self._memory = self.create_publisher(MemoryUsage, '~/memory', QoSProfile(depth=1))
+        self._file = MemoryFile(self._following, values['memory_path'],
+                                lambda: self.parameters['save_period'], self.get_logger())
+        self._file.load()
+        self._recent = Recent(self, values)
+        directory = values['memory_directory']
+        MemoryServices(self, self._following, self._recent, self._file,
+                       Path(directory).expanduser() if directory else default_directory())
+        self.start()
+
+    def check_parameters(self, values: Values) -> None:
+        """Refuse values that contradict each other."""
+        tracker_params(values)
+
+    def apply_parameters(self, values: Values) -> None:
+        """Give the tracker and the rings their new parameters."""
+        params = tracker_params(values)
+        if params != self._following.tracker.params:
+            self._following.tracker.params = params
+            self._log_ceiling(self._frame_size or _ASSUMED_SIZE)
+        self._recent.configure(values)
+
+    def on_image(self, arrival: Arrival) -> None:
+        """Keep every image for a while: a click may be on one that was never computed."""
+        self._recent.put(arrival.message)
+
+    def step(self, frame: NDArray[np.uint8], stamp: float | None) -> StepResult:
+        """Follow the objects into a frame."""
+        if frame.shape[:2] != self._frame_size:
+            self._frame_size = frame.shape[0], frame.shape[1]
+            self._log_ceiling(self._frame_size)
+        return self._following.step(frame)
+
+    def reset(self) -> None:
+        """End all objects."""
+        self._following.reset()
+        self._file.changed()
+
+    def after_step(self, header: Header, frame: NDArray[np.uint8], result: StepResult) -> None:
+        """Publish what the memories hold; save them when it is time."""
+        self.last_header = header
+        self._usage = usage_message(self._following.tracker, header)
+        if self._memory.get_subscription_count():
+            self._memory.publish(self._usage)
+        self._file.tick()
+
+    def before_stop(self) -> None:
+        """Save for the last time."""
+        self._file.close()
+
+    def operating_point(self) -> str:
+        """Return memory cadence, working size and number of objects."""
+        params = self._following.tracker.params
+        size = '' if self._frame_size is None \
+            else '{}x{} '.format(*working_size(self._frame_size, params.short_side))
+        return f'r={params.mem_every} {size}objects={len(self._following.tracker.objects)}'
+
+    def status(self) -> dict[str, Any]:
+        """Return objects and memory against its ceiling."""
+        usage = self._usage
+        return {'objects': usage.objects, 'memory_bytes': usage.total_bytes,
+                'memory_ceiling_bytes': usage.total_max_bytes,
+                'working_elements': usage.working_elements,
+                'long_term_elements': usage.long_term_elements,
+                'recent_images': len(self._recent.images),
+                'recent_bytes': self._recent.held_bytes}
+
+    def _log_ceiling(self, size: tuple[int, int]) -> None:
+        tracker = self._following.tracker
+        most = tracker.params.max_objects
+        one, all_of_them = (tracker.ceiling_bytes(size, count) for count in (1, most))
+        text = f'{one / _MIB:.0f} MiB for one object, {all_of_them / _MIB:.0f} MiB for ' \
+            f'max_objects = {most}' if one else 'none: memory grows with every memory frame'
+        self.get_logger().info(f'ceiling of the memories at {size[1]}x{size[0]}: {text}')
+
+
+def _warm(network: MemoryNetwork, params: MemoryTrackerParams, size: tuple[int, int]) -> None:
+    """Run every graph once, so that the first object does not wait for them to be laid out."""
+    tracker = MemoryTracker(network, params)
+    image = np.zeros((*size, 3), np.uint8)
+    mask = np.zeros(size, np.uint16)
+    mask[:size[0] // 2, :size[1] // 2] = 1
+    tracker.step(image, mask)
+    tracker.step(image)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node."""
+    return run(MemoryTrackerNode, args)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,136 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The most recent images and the instance tracker's results for them, as messages.
+
+Kept as they came: neither decoded nor copied until a designation asks for one.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import Image
+
+from vos_ros.msg import TrackArray
+from vos_ros.nodes import images
+from vos_ros.nodes.live_parameters import Values
+from vos_ros.tracking.prompt import PromptError
+from vos_ros.tracking.prompt import Scene
+from vos_ros.tracking.stamp_ring import StampRing
+
+LABELS = 'instances/labels'
+TRACKS = 'instances/tracks'
+# A Track is about this large as a Python object.
+_TRACK_BYTES = 1000
+
+
+def nanoseconds(stamp: Any) -> int:
+    """Return a builtin_interfaces/Time as nanoseconds."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """An image that was asked for, and all that came after it.
+
+    messages: image messages, the one asked for first, the newest last.  labels, tracks: of the
+    instance tracker for the first image, None where there are none.
+    """
+
+    messages: list[Any]
+    labels: Any
+    tracks: Any
+
+    def scene(self, image: Any) -> Scene:
+        """Return what prompts are about; image: uint8 [H, W, 3] of the first message."""
+        labels = None if self.labels is None else images.to_labels(self.labels)
+        names = {} if self.tracks is None else {row.id: row.label for row in self.tracks.tracks}
+        return Scene(image, labels, names)
+
+
+class Recent:
+    """Rings of images, instance labels and instance tracks.
+
+    Images are put by the node, which has them anyway; the instance tracker's topics are
+    subscribed here.
+    """
+
+    def __init__(self, node: Node, values: Values) -> None:
+        """Subscribe what the instance tracker publishes."""
+        self.images: StampRing[Any] = StampRing(1, 0.0, 0)
+        self._labels: StampRing[Any] = StampRing(1, 0.0, 0)
+        self._tracks: StampRing[Any] = StampRing(1, 0.0, 0)
+        self.configure(values)
+        for kind, topic, ring in (
+                (Image, LABELS, self._labels), (TrackArray, TRACKS, self._tracks)):
+            node.create_subscription(
+                kind, topic, _putter(ring), QoSProfile(depth=5),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        self._topic = node.resolve_topic_name(LABELS)
+
+    def configure(self, values: Values) -> None:
+        """Take new bounds on."""
+        for ring in (self.images, self._labels, self._tracks):
+            ring.frames = max(1, values['ring_frames'])
+            ring.seconds = values['ring_seconds']
+            ring.bytes = int(values['ring_megabytes'] * 1e6)
+
+    @property
+    def held_bytes(self) -> int:
+        """Return the bytes of everything kept."""
+        return self.images.held_bytes + self._labels.held_bytes + self._tracks.held_bytes
+
+    def put(self, message: Any) -> None:
+        """Keep an image message."""
+        self.images.put(nanoseconds(message.header.stamp), message, len(message.data))
+
+    def moment(self, stamp: int, by_track: bool) -> Moment:
+        """Return the image of a stamp, in nanoseconds; 0 means the newest one.
+
+        by_track: the newest image of which the instance tracker's result is here.
+        Raises PromptError when there is no such image.
+        """
+        if not stamp and by_track:
+            stamp = self._newest_labelled()
+        messages = self.images.since(stamp) if stamp else []
+        if stamp and not messages:
+            raise PromptError(self._unknown(stamp))
+        if not messages:
+            newest = self.images.newest()
+            if newest is None:
+                raise PromptError('no image has come yet')
+            stamp, message = newest
+            messages = [message]
+        return Moment(messages, self._labels.at(stamp), self._tracks.at(stamp))
+
+    def _newest_labelled(self) -> int:
+        have = set(self.images.stamps())
+        labelled = [stamp for stamp in self._labels.stamps() if stamp in have]
+        if not labelled:
+            raise PromptError(
+                f'no labels of the instance tracker for any image kept; they are expected on '
+                f'{self._topic}, {len(self._labels)} are here')
+        return labelled[-1]
+
+    def _unknown(self, stamp: int) -> str:
+        kept = self.images.stamps()
+        if not kept:
+            return f'no image of stamp {_seconds(stamp)} is kept: none has come yet'
+        return (f'no image of stamp {_seconds(stamp)} is kept; kept are {len(kept)} from '
+                f'{_seconds(kept[0])} to {_seconds(kept[-1])} (ring_seconds, ring_frames and '
+                'ring_megabytes say how many)')
+
+
+def _putter(ring: StampRing[Any]) -> Any:
+    def put(message: Any) -> None:
+        size = len(message.data) if hasattr(message, 'data') \
+            else _TRACK_BYTES * len(message.tracks)
+        ring.put(nanoseconds(message.header.stamp), message, size)
+
+    return put
+
+
+def _seconds(stamp: int) -> str:
+    return f'{stamp // 1_000_000_000}.{stamp % 1_000_000_000:09d}'
