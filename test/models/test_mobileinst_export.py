@@ -150,6 +150,67 @@ def test_package_says_what_it_is_and_restores_the_network(exported):
     assert not list(folder.glob('*.part'))
 
 
+@pytest.fixture(scope='module')
+def halved(tmp_path_factory):
+    model = calibrated(backbone='efficientnet_lite0')
+    folders = {s: tmp_path_factory.mktemp(s) for s in ('float32', 'float16')}
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    for storage, folder in folders.items():
+        export_mobileinst(model, folder, SIZE, CLASSES, 'test', 'Apache-2.0', 'noise',
+                          storage=storage)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    return folders
+
+
+def test_half_storage_halves_the_files(halved):
+    for name in ('key.onnx', 'reuse.onnx', 'model.safetensors'):
+        sizes = [(halved[s] / name).stat().st_size for s in ('float16', 'float32')]
+        assert sizes[0] < 0.56 * sizes[1], name
+
+
+def test_half_storage_is_exact_between_torch_and_onnx(halved):
+    package = load_package(halved['float16'])
+    twin = build(dict(package.network))
+    twin.load_state_dict(load_file(str(package.weights)), strict=True)
+    image = images(1, 6)
+    with torch.no_grad():
+        expected = twin.eval()(Normalise()(torch.from_numpy(image)))
+    found = run(package.graphs['key'], image=image)
+    plain = run(halved['float32'] / 'key.onnx', image=image)
+    for name, value in found.items():
+        reference = expected[name][0].numpy()
+        scale = max(1.0, np.abs(reference).max())
+        assert np.abs(value - reference).max() <= 1e-4 * scale, name
+        # and near what was not rounded
+        assert 0 < np.abs(value - plain[name]).mean() <= 5e-3 * scale, name
+
+
+def test_half_storage_is_undone_when_a_graph_is_loaded(halved, tmp_path):
+    # Casts of weights and norms cost nothing at run time: the runtime folds both once
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / 'loaded.onnx')
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(halved['float16'] / 'key.onnx'), options,
+                                 providers=['CPUExecutionProvider'])
+    stored = Counter(n.op_type for n in onnx.load(halved['float16'] / 'key.onnx').graph.node)
+    loaded = Counter(n.op_type for n in onnx.load(tmp_path / 'loaded.onnx').graph.node)
+    assert stored['BatchNormalization'] > 50 and stored['Cast'] > 50
+    assert loaded['BatchNormalization'] == 0 and loaded['Cast'] == 1     # the image's
+
+
+def test_weights_beyond_half_precision_are_refused(tmp_path):
+    model = build({'backbone': 'topformer_tiny', 'num_classes': 3})
+    with torch.no_grad():
+        model.mask_features.weight[0, 0] = 1e6
+    with pytest.raises(ValueError, match=r'mask_features\.weight does not fit float16'):
+        export_mobileinst(model, tmp_path, (64, 64), CLASSES, 'test', 'Apache-2.0', 'noise',
+                          storage='float16')
+    with pytest.raises(ValueError, match="storage 'int3'"):
+        export_mobileinst(model, tmp_path, (64, 64), CLASSES, 'test', 'Apache-2.0', 'noise',
+                          storage='int3')
+
+
 def test_export_leaves_the_network_as_it_was(tmp_path):
     model = calibrated(backbone='topformer_tiny').train()
     model.backbone.tpm.eval()               # as someone who freezes norms has it

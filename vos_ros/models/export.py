@@ -8,6 +8,7 @@ are folded and constants computed at export.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import copy
 from pathlib import Path
 from typing import Any
 import warnings
@@ -16,6 +17,7 @@ import numpy as np
 import onnx
 from onnx import helper
 from onnx import numpy_helper
+from onnx import TensorProto
 import onnxruntime
 from safetensors.torch import save_file
 import torch
@@ -31,6 +33,11 @@ from vos_ros.runtime.package import write_package
 
 OPSET = 17
 STRIDE = 64
+LARGE = 1024                    # elements from which a tensor is worth storing as float16
+NORM_FUSIONS = ('ConvBNFusion', 'BatchNormalizationFusion', 'MatMulBNFusion')
+_EVALUATE: Any = torch.onnx.TrainingMode.EVAL          # folds norms
+_PRESERVE: Any = torch.onnx.TrainingMode.PRESERVE      # evaluates too, but leaves them
+STORAGES = ('float32', 'float16')
 
 
 class Normalise(nn.Module):
@@ -89,12 +96,14 @@ class ReuseGraph(nn.Module):
 
 def export_onnx(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str],
                 path: str | Path, dynamic: Mapping[str, Mapping[int, str]] | None = None,
-                opset: int = OPSET) -> Path:
+                opset: int = OPSET, half_weights: bool = False) -> Path:
     """Trace `module` in evaluation mode, write a checked ONNX graph, return its path.
 
     inputs: name to example tensor, in the order of forward().  dynamic: name to {axis: name}.
     The graph is put in place only when complete. Padding in front of a convolution becomes the
-    convolution's own.
+    convolution's own. Norms are folded into convolutions; not so with half_weights, which stores
+    the weights that half precision holds exactly as such (see `round_weights`): folding would
+    make numbers that it does not hold, and runtimes fold when they load.
     """
     path = Path(path)
     temporary = path.with_name(path.name + '.part')
@@ -107,11 +116,16 @@ def export_onnx(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequen
             torch.onnx.export(
                 module, tuple(inputs.values()), str(temporary), dynamo=False,
                 input_names=list(inputs), output_names=list(outputs), opset_version=opset,
-                do_constant_folding=True, dynamic_axes={k: dict(v) for k, v in
-                                                        (dynamic or {}).items()})
-        simplify(temporary)
+                training=_PRESERVE if half_weights else _EVALUATE, do_constant_folding=True,
+                dynamic_axes={k: dict(v) for k, v in (dynamic or {}).items()})
+        simplify(temporary, keep=NORM_FUSIONS if half_weights else ())
         graph = onnx.load(str(temporary))
         fold_padding(graph)
+        if half_weights:
+            halve_weights(graph)
+        domains = {node.domain for node in graph.graph.node} | {''}
+        for entry in [e for e in graph.opset_import if e.domain not in domains]:
+            graph.opset_import.remove(entry)
         onnx.checker.check_model(graph, full_check=True)
         onnx.save(graph, str(temporary))
         temporary.replace(path)
@@ -122,13 +136,61 @@ def export_onnx(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequen
     return path
 
 
-def simplify(path: Path) -> None:
-    """Fold constants and drop no-ops in place with onnxruntime's standard-operator passes."""
+def simplify(path: Path, keep: Sequence[str] = ()) -> None:
+    """Fold constants and drop no-ops in place with onnxruntime's standard-operator passes.
+
+    keep: names of passes that are not run.
+    """
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(path)
     options.log_severity_level = 3
-    onnxruntime.InferenceSession(path.read_bytes(), options, providers=['CPUExecutionProvider'])
+    onnxruntime.InferenceSession(path.read_bytes(), options, providers=['CPUExecutionProvider'],
+                                 disabled_optimizers=list(keep))
+
+
+def halve_weights(model: onnx.ModelProto) -> int:
+    """Store as float16 every large float32 tensor that it holds exactly; return how many.
+
+    A Cast gives the float32 tensor back; runtimes compute it once, when they load the graph.
+    """
+    graph = model.graph
+    halved = []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT:
+            continue
+        value = numpy_helper.to_array(tensor)
+        if value.size < LARGE:
+            continue
+        with np.errstate(over='ignore'):
+            half = value.astype(np.float16)
+        if np.array_equal(half.astype(np.float32), value):
+            halved.append((tensor, half))
+    casts = []
+    for tensor, half in halved:
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, f'{name}_half'))
+        casts.append(helper.make_node('Cast', [f'{name}_half'], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return len(halved)
+
+
+def round_weights(model: nn.Module) -> set[str]:
+    """Round large parameters in place to what float16 holds; return their names.
+
+    Raises ValueError for one that float16 cannot hold at all.
+    """
+    names = set()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.numel() >= LARGE:
+                parameter.copy_(parameter.half().float())
+                if not torch.isfinite(parameter).all():
+                    raise ValueError(f'{name} does not fit float16 (or is not finite)')
+                names.add(name)
+    return names
 
 
 def fold_padding(model: onnx.ModelProto) -> int:
@@ -176,30 +238,44 @@ def check_input_size(size: Sequence[int]) -> tuple[int, int]:
 
 def export_mobileinst(model: MobileInst, out_dir: str | Path, input_size: Sequence[int],
                       classes: Sequence[str], name: str, licence: str, training_data: str,
-                      figures: Mapping[str, Any] | None = None) -> Path:
+                      figures: Mapping[str, Any] | None = None,
+                      storage: str = 'float32') -> Path:
     """Write key.onnx, reuse.onnx, model.safetensors and model.yaml into `out_dir`.
 
     input_size: (height, width), multiples of 64.  classes: one name for each class logit.
     training_data: what the weights were trained on, in words.  figures: measured results.
+    storage: 'float16' rounds the weights to half precision and halves the files; graphs and
+    model.safetensors hold the same rounded numbers, and everything computes in float32 as before.
 
-    Returns `out_dir`. Raises ValueError for a bad size or when the classes do not match the model.
+    Returns `out_dir`; `model` stays as it is. Raises ValueError for a bad size or storage, or when
+    the classes do not match the model.
     """
+    if storage not in STORAGES:
+        raise ValueError(f'storage {storage!r} is not one of {list(STORAGES)}')
     height, width = check_input_size(input_size)
     if len(classes) != model.config.num_classes:
         raise ValueError(f'{len(classes)} class names for a model of '
                          f'{model.config.num_classes} classes')
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
+    half = storage == 'float16'
+    rounded: set[str] = set()
+    if half:
+        model = copy.deepcopy(model)
+        rounded = round_weights(model)
     image = torch.zeros(1, height, width, 3, dtype=torch.uint8)
     kernels = torch.zeros(5, model.config.kernel_dim)
     graphs = {
-        'key': export_onnx(KeyGraph(model), {'image': image}, KeyGraph.outputs, out / 'key.onnx'),
+        'key': export_onnx(KeyGraph(model), {'image': image}, KeyGraph.outputs, out / 'key.onnx',
+                           half_weights=half),
         'reuse': export_onnx(ReuseGraph(model), {'image': image, 'kernels': kernels},
                              ReuseGraph.outputs, out / 'reuse.onnx',
-                             dynamic={'kernels': {0: 'n'}, 'masks': {0: 'n'}}),
+                             dynamic={'kernels': {0: 'n'}, 'masks': {0: 'n'}},
+                             half_weights=half),
     }
     weights = out / 'model.safetensors'
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    state = {key: (value.half() if key in rounded else value).detach().cpu().contiguous()
+             for key, value in model.state_dict().items()}
     save_file(state, str(weights))
     write_package(out, kind='mobileinst', name=name, licence=licence,
                   input_size=(height, width), classes=list(classes), graphs=graphs,

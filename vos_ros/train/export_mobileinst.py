@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from vos_ros.models.export import export_mobileinst
+from vos_ros.models.export import STORAGES
 from vos_ros.models.mobileinst import build
 from vos_ros.train.checkpoint import load_checkpoint
 
@@ -22,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'),
                         help='input size, multiples of 64 (default: that of the training)')
     parser.add_argument('--licence', default='Apache-2.0', help='of the weights')
+    parser.add_argument('--storage', choices=STORAGES, default='float16',
+                        help='of the weights in the files; float16 halves them, computation is '
+                        'in float32 either way (default: %(default)s)')
     parser.add_argument('--training-data', help='what they were trained on, in words '
                         '(default: what the configuration says)')
     parser.add_argument('--figures', type=Path,
@@ -43,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
             model.eval(), args.out, args.size or saved['config']['size'], saved['classes'],
             name=args.name or args.out.resolve().name, licence=args.licence,
             training_data=args.training_data or describe_data(saved['config']),
-            figures={'iterations': saved['iteration'], **figures})
+            figures={'iterations': saved['iteration'], **figures}, storage=args.storage)
     except (ValueError, FileNotFoundError, json.JSONDecodeError) as error:
         print(f'vos-ros export mobileinst: {error}', file=sys.stderr)
         return 1
