@@ -3,6 +3,7 @@
 """Training MobileInst in miniature: the data sets, query passing, stopping and going on."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from miniature import coco_folder
 from miniature import ytvis_folder
@@ -30,11 +31,14 @@ from vos_ros.train.mobileinst_data import collate_images
 from vos_ros.train.mobileinst_data import ImageSamples
 from vos_ros.train.mobileinst_data import load_material
 from vos_ros.train.mobileinst_data import make_target
+from vos_ros.train.mobileinst_data import Material
 from vos_ros.train.mobileinst_data import to_network
 from vos_ros.train.mobileinst_trainer import LAST
+from vos_ros.train.mobileinst_trainer import load_weights
 from vos_ros.train.mobileinst_trainer import Trainer
 from vos_ros.train.optimise import freeze
 
+ROOT = Path(__file__).resolve().parents[2]
 TINY = {'backbone': 'efficientnet_lite0', 'num_queries': 12, 'hidden_dim': 32, 'mask_dim': 16,
         'kernel_dim': 16, 'ffn_dim': 32, 'heads': 4}
 
@@ -59,7 +63,8 @@ def trainer(config, folder):
 
 def test_config_file_names_what_is_wrong(tmp_path, monkeypatch):
     path = tmp_path / 'train.yaml'
-    path.write_text('size: [64, 128]\noptimiser: {rate: 2e-4}\nstages: [{kind: clips}]\n')
+    path.write_text('size: [64, 128]\noptimiser: {rate: 2e-4}\nstages: [{kind: clips}]\n'
+                    'train: {annotations: a.json}\n')
     config = read_config(path)
     assert config.optimiser.rate == 2e-4 and config.size == (64, 128)
     assert TrainConfig.from_mapping(config.to_mapping()) == config
@@ -68,7 +73,7 @@ def test_config_file_names_what_is_wrong(tmp_path, monkeypatch):
             ('optimiser: {speed: 1}', r'train\.yaml: optimiser\.speed: no such setting'),
             ('size: [100, 128]', 'multiples of 64'), ('seed: many', 'seed.*int'),
             ('stages: [{kind: songs}]', 'songs'), ('stages: []', 'at least one')):
-        path.write_text(text)
+        path.write_text(text + '\ntrain: {annotations: a.json}')
         with pytest.raises(ConfigError, match=message):
             read_config(path)
     with pytest.raises(ConfigError, match=r'none\.yaml'):
@@ -80,7 +85,7 @@ def test_config_file_names_what_is_wrong(tmp_path, monkeypatch):
 
 
 def test_stages_follow_each_other():
-    config = TrainConfig(stages=(Stage(iterations=3), Stage('clips', iterations=2)))
+    config = TrainConfig(train=ImageData('', 'a.json'), stages=(Stage(iterations=3), Stage('clips', iterations=2)))
     assert [config.stage_at(i) for i in range(5)] == [(0, 0)] * 3 + [(1, 3)] * 2
     with pytest.raises(ValueError, match='past the last'):
         config.stage_at(5)
@@ -114,8 +119,7 @@ def test_clips_from_a_youtube_vis_folder(config, tmp_path):
     frames, annotations = ytvis_folder(tmp_path)
     config = replace(config, classes=('person', 'dog'), size=(64, 128),
                      video=VideoData(str(frames), str(annotations)))
-    clips = ClipSamples(load_material(replace(config, classes=('person', 'animal'))), config,
-                        Stage('clips', gap=2))
+    clips = ClipSamples(Material((), ()), config, Stage('clips', gap=2))
     batch = collate_clips([clips[0], clips[1]])
     assert batch.images.shape == batch.later.images.shape == (2, 64, 128, 3)
     assert all(0 in t.ids.tolist() for t in (*batch.targets, *batch.later.targets))
@@ -241,3 +245,41 @@ def test_unmatched_ids_are_not_followed(config, tmp_path):
         leaves = run.step(Batch(image, [here], Batch(image, [gone])), True)
     assert float(stays['passed_dice']) > 0
     assert float(leaves['passed_dice']) == 0
+
+
+@pytest.mark.parametrize('name', ['mobileinst_coco', 'mobileinst_ytvis'])
+def test_shipped_recipes_start_on_the_official_layouts(name, tmp_path, monkeypatch):
+    """The recipe as it is, but for sizes and lengths that a test can afford."""
+    coco_folder(tmp_path / 'mini')
+    coco = tmp_path / 'coco'
+    (coco / 'annotations').mkdir(parents=True)
+    for part in ('train2017', 'val2017'):
+        (coco / part).symlink_to(tmp_path / 'mini' / 'images')
+        (coco / 'annotations' / f'instances_{part}.json').symlink_to(
+            tmp_path / 'mini' / 'instances.json')
+    ytvis_folder(tmp_path / 'ytvis')
+    (tmp_path / 'ytvis' / 'train').mkdir()
+    (tmp_path / 'ytvis' / 'JPEGImages').rename(tmp_path / 'ytvis' / 'train' / 'JPEGImages')
+    (tmp_path / 'ytvis' / 'instances.json').rename(tmp_path / 'ytvis' / 'train.json')
+    monkeypatch.setenv('COCO', str(coco))
+    monkeypatch.setenv('YTVIS', str(tmp_path / 'ytvis'))
+    recipe = read_config(ROOT / 'config' / 'train' / f'{name}.yaml')
+    stage = replace(recipe.stages[0], iterations=1, batch=2)
+    run = trainer(replace(recipe, stages=(stage,), workers=0, threads=1, size=(128, 128),
+                          network=recipe.network | TINY, weights=''), tmp_path / 'run')
+    before = run.model.instance_decoder.queries.detach().clone()
+    run.run()
+    assert run.classes == ('person', 'dog') and run.iteration == 1
+    assert not torch.equal(before, run.model.instance_decoder.queries)
+
+
+def test_weights_for_other_classes_start_the_class_head_anew(config, tmp_path):
+    run = trainer(config, tmp_path)
+    run.save()
+    model = build(TINY | {'num_classes': 5})
+    head = model.instance_decoder.class_head.weight.detach().clone()
+    load_weights(model, tmp_path / LAST)
+    assert torch.equal(model.instance_decoder.class_head.weight, head)
+    assert torch.equal(model.mask_features.weight, run.ema.state['mask_features.weight'])
+    with pytest.raises(ConfigError, match='does not fit'):
+        load_weights(build(TINY | {'num_classes': 2, 'mask_dim': 8}), tmp_path / LAST)

@@ -96,7 +96,19 @@ class Freeze:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that a run depends on; `classes` empty takes the annotation file's own."""
+    """Everything that a run depends on.
+
+    classes: names; a COCO category is matched by its name or its supercategory. Empty: the
+        annotation file's own.
+    weights: a checkpoint or safetensors file to start from.
+    preload: decode all training images once and keep them (0.9 MB each at 640 x 480).
+    cutouts: paste instances of the training images; needs preload.
+    stamps: folder into which the stamps package is unpacked; empty: no stamps.
+    augment, synthetic: settings of AugmentConfig and VideoConfig.
+    loss: settings of LossWeights.  auxiliary: weight of the dense head.
+    spread_queries: start with queries that look at places of their own.
+    threads: of torch; 0 leaves its choice.
+    """
 
     name: str = 'mobileinst'
     seed: int = 1
@@ -107,6 +119,7 @@ class TrainConfig:
     train: ImageData = field(default_factory=ImageData)
     validate: ImageData = field(default_factory=ImageData)
     video: VideoData = field(default_factory=VideoData)
+    preload: bool = True
     cutouts: bool = True
     stamps: str = ''
     augment: dict[str, Any] = field(default_factory=dict)
@@ -127,6 +140,10 @@ class TrainConfig:
         """Check what the types do not."""
         if min(self.size) < 64 or any(s % 64 for s in self.size):
             raise ConfigError(f'size {list(self.size)}: both must be multiples of 64')
+        if self.cutouts and not self.preload:
+            raise ConfigError('cutouts: true needs preload: true')
+        if not self.train.annotations and not self.video.annotations:
+            raise ConfigError('train.annotations or video.annotations must name a file')
         if not self.stages:
             raise ConfigError('stages: at least one is needed')
         for stage in self.stages:

@@ -47,9 +47,9 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True)
 class Material:
-    """Decoded images with their instances, and cut-outs to paste."""
+    """Images with their instances (decoded already, unless preload is off), and cut-outs."""
 
-    images: tuple[MaskedImage, ...]
+    images: Sequence[MaskedImage] | CocoImages
     cutouts: tuple[Cutout, ...]
 
 
@@ -84,12 +84,26 @@ def select(data: ImageData, classes: Sequence[str], validation: bool) -> CocoIma
 
 
 def load_material(config: TrainConfig) -> Material:
-    """Decode everything that training samples are made of into memory."""
-    images = tuple(select(config.train, config.classes, validation=False))
+    """Open what training samples are made of; decode it into memory with config.preload."""
+    images: Sequence[MaskedImage] | CocoImages = ()
+    if config.train.annotations:
+        images = select(config.train, config.classes, validation=False)
+        if config.preload:
+            images = tuple(images)
     cutouts = cut_instances(images) if config.cutouts else []
     if config.stamps:
         cutouts += load_stamps(fetch_stamps(expand(config.stamps)))
     return Material(images, tuple(cutouts))
+
+
+def class_names(config: TrainConfig) -> tuple[str, ...]:
+    """Return the configured classes, or those of the data; ConfigError when they disagree."""
+    if config.video.annotations:
+        video = YoutubeVis(expand(config.video.frames), expand(config.video.annotations))
+        if config.classes and config.classes != video.classes:
+            raise ConfigError(f'classes: {config.video.annotations} has others; leave them empty')
+        return video.classes
+    return config.classes or select(config.train, (), validation=False).classes
 
 
 def settings(kind: Any, values: dict[str, Any], **fixed: Any) -> Any:
@@ -107,8 +121,11 @@ class ImageSamples(Dataset):
 
     def __init__(self, material: Material, config: TrainConfig) -> None:
         """Take the material; nothing is copied."""
+        if not len(material.images):
+            raise ConfigError('stages: images need train.annotations')
         self.images = material.images
         self.seed = config.seed
+        self._order = (-1, np.zeros(0, np.int64))
         self.augmenter = Augmenter(material.cutouts, settings(
             AugmentConfig, config.augment, height=config.size[0], width=config.size[1]))
 
@@ -116,9 +133,11 @@ class ImageSamples(Dataset):
         """Return an image [H, W, 3] and its target."""
         # Every image comes once in each round through the set, in a new order each round.
         round_, place = divmod(index, len(self.images))
-        order = np.random.default_rng([self.seed, 1, round_]).permutation(len(self.images))
+        if self._order[0] != round_:
+            drawn = np.random.default_rng([self.seed, 1, round_]).permutation(len(self.images))
+            self._order = (round_, drawn)
         rng = np.random.default_rng([self.seed, 2, index])
-        sample = self.augmenter.sample(rng, self.images[order[place]])
+        sample = self.augmenter.sample(rng, self.images[int(self._order[1][place])])
         return sample.rgb, make_target(sample.masks, sample.classes)
 
 
@@ -134,6 +153,8 @@ class ClipSamples(Dataset):
         if config.video.annotations:
             self.source = YoutubeVis(expand(config.video.frames), expand(config.video.annotations))
         else:
+            if not isinstance(material.images, tuple):
+                raise ConfigError('stages: synthetic clips need preload: true')
             self.source = SyntheticVideo(material.images, material.cutouts, settings(
                 VideoConfig, config.synthetic, height=config.size[0], width=config.size[1]))
 

@@ -37,6 +37,7 @@ from vos_ros.train.mobileinst_config import ConfigError
 from vos_ros.train.mobileinst_config import expand
 from vos_ros.train.mobileinst_config import TrainConfig
 from vos_ros.train.mobileinst_data import Batch
+from vos_ros.train.mobileinst_data import class_names
 from vos_ros.train.mobileinst_data import ClipSamples
 from vos_ros.train.mobileinst_data import collate_clips
 from vos_ros.train.mobileinst_data import collate_images
@@ -109,10 +110,12 @@ class Trainer:
         # A loader process forked off while OpenCV has a thread pool waits for its threads forever.
         cv2.setNumThreads(1)
         self.material = load_material(config)
-        classes = config.classes or select(config.train, (), False).classes
-        self.classes = tuple(classes)
+        classes = class_names(config)
+        self.classes = classes
         self.model = build({**config.network, 'num_classes': len(classes)},
                            imagenet=config.network.get('backbone', '') == 'efficientnet_lite0')
+        if any(s.cache for s in config.stages) and not hasattr(self.model.backbone, 'trunk'):
+            raise ConfigError(f'stages: cache is not for backbone {self.model.config.backbone}')
         if config.spread_queries:
             spread_queries(self.model.instance_decoder)
         if config.weights:
@@ -325,12 +328,19 @@ def evaluate_model(model: MobileInst, data: CocoImages, size: tuple[int, int],
 
 
 def load_weights(model: MobileInst, path: Path) -> None:
-    """Load a checkpoint's averaged weights or a safetensors file; ValueError naming a misfit."""
+    """Load a checkpoint's averaged weights or a safetensors file; ConfigError naming a misfit.
+
+    A class head for another number of classes is left as it was initialised.
+    """
     if path.suffix == '.safetensors':
         from safetensors.torch import load_file
         state = load_file(str(path))
     else:
         state = load_checkpoint(path)['ema']['state']
+    for name, tensor in model.instance_decoder.class_head.state_dict().items():
+        key = f'instance_decoder.class_head.{name}'
+        if key in state and state[key].shape != tensor.shape:
+            state[key] = tensor
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
