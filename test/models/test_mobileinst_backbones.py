@@ -33,6 +33,18 @@ RELEASED = {
     (SeaFormer, 'base'): (
         690, '8c90deb26ee9365564e9fe19d2e89ac8f7ef8f2b5d91b0e6cbe1ead5c9b79599', 8485664),
 }
+# Mean and mean magnitude of the maps that the authors' code gives for `wave_filled` and `WAVE`;
+# X3, X4, X5 of TopFormer and X3, X5, X6 of SeaFormer, which are what it returns.
+OUTPUTS = {
+    (TopFormer, 'tiny'): (
+        (-0.024217, 2.387289), (-0.254453, 5.322386), (-0.660421, 2.641528)),
+    (TopFormer, 'small'): ((0.054757, 6.628102), (0.027669, 11.894728), (1.007064, 8.983265)),
+    (TopFormer, 'base'): ((0.038951, 5.234194), (0.207291, 3.012529), (1.591247, 15.514515)),
+    (SeaFormer, 'tiny'): ((0.089255, 1.136307), (0.194908, 4.149239), (0.081033, 9.339007)),
+    (SeaFormer, 'small'): ((0.047679, 1.071206), (0.156711, 11.112451), (0.314464, 14.578339)),
+    (SeaFormer, 'base'): ((0.075353, 1.571109), (-0.035723, 10.664143), (0.021185, 12.07585)),
+}
+WAVE = torch.sin(torch.arange(3 * 128 * 192, dtype=torch.float64) * 0.011).float()
 ALL = [*((kind, size) for kind, size in RELEASED), (EfficientNetLite0, None)]
 
 
@@ -54,6 +66,34 @@ def test_state_dict_is_named_and_shaped_as_released(kind, size):
     digest = hashlib.sha256('\n'.join(lines).encode()).hexdigest()
     parameters = sum(p.numel() for p in model.parameters())
     assert (len(lines), digest, parameters) == RELEASED[kind, size]
+
+
+def wave_filled(model):
+    """Fill every tensor with a cosine of its place in the sorted state_dict."""
+    for i, (name, tensor) in enumerate(sorted(model.state_dict().items())):
+        if not tensor.is_floating_point():
+            continue
+        wave = torch.cos(torch.arange(tensor.numel(), dtype=torch.float64) * 0.37 + i)
+        if name.endswith('running_var'):
+            wave = 1 + 0.5 * wave
+        elif tensor.ndim == 1 and name.endswith('weight'):
+            wave = 1 + 0.3 * wave
+        elif tensor.ndim > 1:
+            wave = wave * (2.0 / (tensor.numel() / tensor.shape[0])) ** 0.5
+        else:
+            wave = 0.1 * wave
+        tensor.copy_(wave.reshape(tensor.shape))
+    return model.eval()
+
+
+@pytest.mark.parametrize(('kind', 'size'), OUTPUTS)
+def test_outputs_are_those_of_the_authors_code(kind, size):
+    with torch.no_grad():
+        maps = wave_filled(make(kind, size))(WAVE.reshape(1, 3, 128, 192))
+    returned = maps[:3] if kind is TopFormer else (maps[0], maps[2], maps[3])
+    for x, (mean, magnitude) in zip(returned, OUTPUTS[kind, size], strict=True):
+        assert x.abs().mean().item() == pytest.approx(magnitude, rel=1e-5)
+        assert x.mean().item() == pytest.approx(mean, abs=1e-5 * magnitude)
 
 
 @pytest.mark.parametrize(('size', 'mac'), [((320, 320), 0.52), ((256, 448), 0.58),
