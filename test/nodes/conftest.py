@@ -32,9 +32,10 @@ class NodeProcess:
         for key, value in remaps.items():
             arguments += ['-r', f'{key}:={value}']
         self._log = log
+        python = [sys.executable, '-u', '-X', 'faulthandler']
         self.process = subprocess.Popen(
-            [sys.executable, '-u', '-m', f'vos_ros.nodes.{name}', *arguments],
-            env=environment, stdout=log.open('wb'), stderr=subprocess.STDOUT)
+            [*python, '-m', f'vos_ros.nodes.{name}', *arguments], env=environment,
+            stdout=log.open('wb'), stderr=subprocess.STDOUT)
 
     def output(self):
         return self._log.read_text(errors='replace')
@@ -49,6 +50,9 @@ class NodeProcess:
         try:
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
+            # faulthandler writes where every thread stands.
+            self.process.send_signal(signal.SIGABRT)
+            time.sleep(1)
             self.process.kill()
             self.process.wait()
             raise AssertionError(f'did not end:\n{self.output()}') from None

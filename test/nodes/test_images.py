@@ -77,7 +77,7 @@ def test_damaged_images_are_refused_with_sizes_and_encoding(source, says):
 
 @pytest.mark.parametrize('encoding', ['bayer_rggb8', 'yuv422', 'mono16', '32FC1', '', '8UC3'])
 def test_other_encodings_are_refused_by_name_without_cv_bridge(encoding, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'cv_bridge', None)  # importing it fails, as where it is absent
+    monkeypatch.setitem(sys.modules, 'cv_bridge', None)  # as where it is absent
     with pytest.raises(images.ImageError, match='not supported') as caught:
         images.to_rgb(message(RGB, encoding))
     assert repr(encoding) in str(caught.value)

@@ -16,6 +16,7 @@ from vos_ros.nodes.matcher import StampMatcher
 from vos_ros.nodes.parameters import refusal
 from vos_ros.nodes.sources import Pattern
 from vos_ros.nodes.timejump import TimeJump
+from vos_ros.nodes.transport import transport_hint
 from vos_ros.nodes.worker import Worker
 
 
@@ -167,3 +168,13 @@ def test_mallopt_is_accepted_by_glibc():
     if platform.libc_ver()[0] != 'glibc':
         pytest.skip('no glibc here')
     assert keep_large_blocks()
+
+
+def test_transport_hint_names_the_cure():
+    assert 'LARGE_DATA' in transport_hint({})
+    good = {'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'}
+    assert transport_hint(good) == ''
+    assert 'SUBNET' in transport_hint({**good, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'})
+    assert 'SUBNET' in transport_hint({**good, 'ROS_LOCALHOST_ONLY': '1'})
+    assert transport_hint({'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}) == ''
+    assert transport_hint({'FASTDDS_DEFAULT_PROFILES_FILE': 'p.xml'}) == ''

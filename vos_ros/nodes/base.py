@@ -5,6 +5,7 @@
 from abc import abstractmethod
 from collections.abc import Callable
 import concurrent.futures
+from concurrent.futures import TimeoutError as FutureTimeoutError
 import math
 import time
 from typing import Any

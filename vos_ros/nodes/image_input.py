@@ -20,7 +20,10 @@ from sensor_msgs.msg import Image
 
 from vos_ros.nodes.counters import FrameCounters
 from vos_ros.nodes.counters import SequenceGaps
+from vos_ros.nodes.transport import transport_hint
 
+# Told as a fault when more than this share of the images is lost in transport.
+_LOSSY = 0.1
 _TYPES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}
 
 
@@ -62,6 +65,7 @@ class ImageInput:
         self._arrived = arrived
         self._gaps = SequenceGaps()
         self._publishers = 0
+        self._came = self._lost = 0
         self._started = self._last = time.monotonic()
         self.zero_stamps = 0
         self.topic = node.resolve_topic_name('image')
@@ -90,6 +94,13 @@ class ImageInput:
             self._publishers = len(publishers)
             self._gaps.restart()
         if self.seconds_silent() < timeout:
+            lost, self._lost = self._counters.lost_transport - self._lost, \
+                self._counters.lost_transport
+            came, self._came = self._counters.frames_in - self._came, self._counters.frames_in
+            if lost > max(2, came * _LOSSY):
+                return InputState('lossy', (
+                    f'{lost} of {lost + came} images on {self.topic} were lost on the way in the '
+                    f'last second{transport_hint()}'))
             if self.zero_stamps:
                 return InputState('zero stamps', (
                     f'images on {self.topic} have stamp 0: they are processed, but latency cannot '
@@ -162,4 +173,7 @@ def _effective(node: Node, topic: str, profile: QoSProfile) -> QoSProfile:
 
 
 def _full_name(entry: Any) -> str:
+    # The graph knows an endpoint a little before the name of its node.
+    if 'UNKNOWN' in entry.node_name:
+        return 'a node'
     return entry.node_namespace.rstrip('/') + '/' + entry.node_name

@@ -120,11 +120,12 @@ class Recorder:
 
     def _rate(self) -> float:
         if self._fps:
-            return self._fps
+            return round(self._fps, 2)
         stamps = np.array([seconds for seconds, _ in self._waiting])
         gaps = np.diff(stamps)
         gaps = gaps[gaps > 0]
-        return float(np.clip(1 / np.median(gaps), 1, 120)) if len(gaps) else 30.0
+        # MPEG-4 counts time in fractions with small denominators only.
+        return round(float(np.clip(1 / np.median(gaps), 1, 120)), 2) if len(gaps) else 30.0
 
 
 def write_json(path: str, content: Mapping[str, Any]) -> None:

@@ -34,6 +34,8 @@ from vos_ros.nodes.tables import VIDEO_SOURCE
 
 # How long the latched end is kept alive for whoever has not heard it yet, seconds.
 _LINGER = 1.0
+# From a match until images really arrive, seconds; LARGE_DATA opens TCP connections in that time.
+_SETTLE = 1.0
 
 
 class VideoSourceNode(Node):
@@ -123,14 +125,14 @@ class VideoSourceNode(Node):
         name = self.resolve_topic_name('image')
         told = time.monotonic() + 2.0
         while not self._stopping.is_set() and self.context.ok():
-            count = self.count_subscribers(name)
+            count = self._images.get_subscription_count()
             if self._compressed is not None:
-                count += self.count_subscribers(name + '/compressed')
+                count += self._compressed.get_subscription_count()
             heard = self.parameters['lockstep'] == 'off' \
                 or self.count_publishers(self.resolve_topic_name('consumed'))
             if count >= wanted and heard:
-                # Discovery is seen here a little before the other side can receive.
-                self._stopping.wait(0.3 if wanted else 0.0)
+                # A match is seen here before the other side can receive.
+                self._stopping.wait(_SETTLE if wanted else 0.0)
                 return
             if time.monotonic() > told:
                 told = float('inf')
