@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from vos_ros.models.mobileinst import build
@@ -197,3 +198,61 @@ def test_trunk_maps_stand_for_their_images():
         torch.testing.assert_close(found[name], value)
     with pytest.raises(ValueError, match='topformer_tiny'):
         build(SMALL)(model.backbone.trunk(image))
+
+
+def test_mask_decoder_is_the_papers_figure():
+    torch.manual_seed(3)
+    decoder = build(SMALL).mask_decoder.eval()
+    x3, x4, x5, x6 = (torch.randn(1, c, 64 // s, 128 // s) for c, s in
+                      zip(build(SMALL).backbone.out_channels, (2, 4, 8, 16), strict=True))
+
+    def to(x, like):
+        return F.interpolate(x, size=like.shape[-2:], mode='bilinear', align_corners=False)
+
+    def se(block, local, top):
+        g = to(block.top(top), local)
+        return block.out(block.local(local) * g + g)
+
+    with torch.no_grad():
+        l3, l4, l5 = decoder.lateral3(x3), decoder.lateral4(x4), decoder.lateral5(x5)
+        p5 = se(decoder.enhance1, l5, x6)
+        p4 = l4 + to(p5, l4)
+        p3 = l3 + to(p4, l3)
+        n3 = decoder.first[0](p3)
+        n4 = decoder.first[1](p4) + to(n3, l4)
+        n5 = decoder.first[2](p5) + to(n4, l5)
+        e5 = se(decoder.enhance2, decoder.second[2](n5), x6)
+        e4 = decoder.second[1](n4) + to(e5, l4)
+        e3 = decoder.second[0](n3) + to(e4, l3)
+        found = decoder(x3, x4, x5, x6)
+    assert found.shape == (1, 32, 32, 64)
+    torch.testing.assert_close(found, e3, rtol=1e-4, atol=1e-4 * e3.abs().max().item())
+
+
+def test_queries_see_the_global_map_first_and_only_there():
+    torch.manual_seed(4)
+    decoder = build(SMALL).instance_decoder.eval()
+    x_global, x_local = torch.randn(1, 208, 2, 3), torch.randn(1, 32, 2, 3)
+    with torch.no_grad():
+        queries = decoder.decode_global(x_global)
+        assert not torch.allclose(queries, decoder.decode_global(x_global + 1), atol=1e-4)
+        base = decoder.decode_local(queries, x_local)
+        moved = decoder.decode_local(queries, x_local.flip(3))
+        other = decoder.decode_local(queries, torch.randn(1, 32, 2, 3))
+    # keys carry the place: the same contents elsewhere are not the same
+    assert not torch.allclose(base.kernels, moved.kernels, atol=1e-6)
+    assert not torch.allclose(base.kernels, other.kernels, atol=1e-6)
+
+
+def test_a_batch_is_its_images_one_by_one():
+    torch.manual_seed(5)
+    model = build({**SMALL, 'separable': True}).eval()
+    images = torch.randn(3, 3, 64, 128)
+    with torch.no_grad():
+        together = model(images)
+        for i in range(3):
+            alone = model(images[i:i + 1])
+            for name, value in alone.items():
+                scale = value.abs().max().item()
+                torch.testing.assert_close(together[name][i], value[0], rtol=1e-3,
+                                           atol=1e-3 * scale)
