@@ -154,12 +154,13 @@ class Ros:
 
 
 @pytest.fixture
-def ros(tmp_path, monkeypatch):
+def ros(request, tmp_path, monkeypatch):
+    """Give a domain; indirect parametrisation chooses another transport than LARGE_DATA."""
     pytest.importorskip('rclpy')
     # LARGE_DATA has no effect under LOCALHOST, where Fast DDS keeps to its small segments; what is
     # tested is what users run. The domain of its own keeps others out.
     monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
-    monkeypatch.setenv('FASTDDS_BUILTIN_TRANSPORTS', 'LARGE_DATA')
+    monkeypatch.setenv('FASTDDS_BUILTIN_TRANSPORTS', getattr(request, 'param', 'LARGE_DATA'))
     network = Ros(tmp_path)
     yield network
     network.close()

@@ -5,7 +5,6 @@
 from abc import abstractmethod
 from collections.abc import Callable
 import concurrent.futures
-from concurrent.futures import TimeoutError as FutureTimeoutError
 import math
 import time
 from typing import Any
@@ -161,7 +160,7 @@ class TrackerNode(Node):
         last = self._worker.call(self.before_stop)
         try:
             last.result(timeout=10.0)
-        except FutureTimeoutError:
+        except concurrent.futures.TimeoutError:  # not the built-in one before Python 3.11
             self.get_logger().error('the frame in work does not end; leaving it')
         except Exception as error:
             self.get_logger().error(f'on stopping: {error}')

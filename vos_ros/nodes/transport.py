@@ -9,7 +9,7 @@ _PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 
 
 def transport_hint(environment: Mapping[str, str] = os.environ) -> str:
-    """Return what to change in the environment so that images are not lost, '' if nothing is known.
+    """Return what to change so that images are not lost on the way, '' if nothing is known.
 
     Fast DDS's default shared-memory segment is 512 KiB, smaller than a VGA image; LARGE_DATA cures
     that, but has no effect where discovery is limited to the local host.

@@ -1,0 +1,159 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""A tracker that gets no images says why, once, and says when it is well again."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+pytest.importorskip('vos_ros.msg')
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.qos import ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+
+from vos_ros.nodes import images
+
+TIMEOUT = {'image_timeout': 0.5}
+
+
+def warnings(process, text):
+    return sum('[WARN]' in line and text in line for line in process.output().splitlines())
+
+
+def test_no_publisher_then_other_type_then_silent_then_well(ros, tiny_package, eager, scene):
+    elsewhere = ros.publisher(Image, '/front/image_rect')
+    process = ros.start('instance_tracker', model_path=tiny_package, **eager, **TIMEOUT)
+    status, _ = ros.diagnostics('input', state='no publisher')
+    assert status.level == DiagnosticStatus.WARN
+    assert 'no publisher on /image (sensor_msgs/msg/Image)' in status.message
+    ros.spin(1.5)
+    status, _ = ros.diagnostics('input', state='no publisher')
+    assert '/front/image_rect' in status.message, 'the topic that was probably meant'
+    assert warnings(process, 'no publisher on /image') == 1, 'told once, not every second'
+
+    wrong = ros.publisher(String, '/image')
+    status, _ = ros.diagnostics('input', state='other type')
+    assert 'std_msgs/msg/String' in status.message
+    ros.node.destroy_publisher(wrong)
+
+    wrong = ros.publisher(CompressedImage, '/image')
+    ros.until(lambda: 'compressed' in ros.diagnostics('input', state='other type')[0].message)
+    ros.node.destroy_publisher(wrong)
+
+    publisher = ros.publisher(Image, '/image')
+    status, _ = ros.diagnostics('input', state='silent')
+    assert 'has a publisher' in status.message
+    message = images.fill(Image(), scene(1), 'rgb8')
+    message.header.stamp.sec = 9
+    ros.node.create_timer(0.1, lambda: publisher.publish(message))
+    ros.until(lambda: 'input is well again' in process.output(), 10, 'recovery')
+    status, values = ros.diagnostics('input', state='ok')
+    assert status.level == DiagnosticStatus.OK
+    assert int(values['frames_in']) > 0
+    assert elsewhere
+
+
+def test_incompatible_qos_is_named(ros, tiny_package, eager):
+    publisher = ros.publisher(Image, '/camera/image', reliability=ReliabilityPolicy.BEST_EFFORT)
+    process = ros.start(
+        'instance_tracker', {'image': '/camera/image'}, model_path=tiny_package, **eager,
+        **TIMEOUT, **{'qos_overrides./camera/image.subscription.reliability': 'reliable'})
+    status, _ = ros.diagnostics('input', state='incompatible QoS')
+    assert status.level == DiagnosticStatus.WARN
+    assert '/camera/image' in status.message
+    assert 'reliab' in status.message.lower()
+    ros.spin(1.5)
+    assert warnings(process, 'no publisher on /camera/image has a QoS') == 1
+    assert publisher
+
+
+def test_failing_inference_is_counted_and_ends_the_node_for_a_respawn(
+        ros, tiny_package, eager, scene, tmp_path):
+    package = fragile(tiny_package, tmp_path / 'fragile')
+    publisher = ros.publisher(Image, '/image')
+    process = ros.start('instance_tracker', model_path=package, max_failures=3,
+                        **{**eager, 'reuse_interval': 1})
+    ros.connected(publisher, '/instance_tracker/labels')
+
+    def send(pixels, second):
+        message = images.fill(Image(), pixels, 'rgb8')
+        message.header.stamp.sec = second
+        publisher.publish(message)
+        ros.spin(0.2)
+
+    dark = scene(1) // 4
+    bright = dark + 150
+    for second, pixels in enumerate((dark, bright, bright, dark, bright), 10):
+        send(pixels, second)
+    ros.diagnostics('processing', dropped_failed='3', frames_processed='2')
+    assert process.process.poll() is None, 'three failures, but not in a row'
+    send(bright, 20)
+    send(bright, 21)
+    assert process.wait() == 1
+    assert '3 images in a row failed' in process.output()
+
+
+def fragile(package, folder):
+    """Return a copy of a package whose key graph fails in onnxruntime on bright images.
+
+    Gather of an index beyond its 60 entries is an error at run time, not at load.
+    """
+    onnx = pytest.importorskip('onnx')
+    from onnx import helper
+    from onnx import numpy_helper
+
+    from vos_ros.runtime.package import load_package
+    from vos_ros.runtime.package import write_package
+    source = load_package(package)
+    model = onnx.load(source.graphs['key'])
+    graph = model.graph
+    for node in graph.node:
+        for index, name in enumerate(node.output):
+            if name == 'logits':
+                node.output[index] = 'logits_before'
+        for index, name in enumerate(node.input):
+            if name == 'logits':
+                node.input[index] = 'logits_before'
+    graph.initializer.extend([
+        numpy_helper.from_array(np.zeros(60, np.float32), 'brightness_table'),
+        numpy_helper.from_array(np.array([-1], np.int64), 'everything')])
+    graph.node.extend([
+        helper.make_node('Cast', ['image'], ['image_int'], to=onnx.TensorProto.INT64),
+        helper.make_node('Reshape', ['image_int', 'everything'], ['flat']),
+        helper.make_node('ReduceMin', ['flat'], ['darkest'], keepdims=0),
+        helper.make_node('Gather', ['brightness_table', 'darkest'], ['nothing'], axis=0),
+        helper.make_node('Add', ['logits_before', 'nothing'], ['logits'])])
+    folder.mkdir()
+    onnx.save(model, folder / 'key.onnx')
+    write_package(
+        folder, kind='mobileinst', name='fragile', licence='Apache-2.0',
+        input_size=source.input_size, classes=source.classes,
+        graphs={'key': folder / 'key.onnx', 'reuse': source.graphs['reuse']},
+        network=dict(source.network), training_data='none')
+    return folder
+
+
+@pytest.mark.parametrize('ros', ['DEFAULT'], indirect=True)
+def test_images_lost_on_the_way_are_counted_and_the_cure_is_named(
+        ros, tiny_package, eager):
+    """The default shared memory of Fast DDS cannot hold these images: most never arrive."""
+    publisher = ros.publisher(Image, '/image')
+    ros.start('instance_tracker', model_path=tiny_package, **eager)
+    ros.connected(publisher, '/instance_tracker/labels')
+    message = images.fill(Image(), np.zeros((1080, 1920, 3), np.uint8), 'rgb8')
+    message.header.stamp.sec = 9
+    ros.node.create_timer(1 / 30, lambda: publisher.publish(message))
+    found = []
+
+    def lossy():
+        found.append(ros.diagnostics('input'))
+        return found[-1][1]['state'] == 'lossy'
+
+    ros.until(lossy, 20, 'the state lossy')
+    status, values = found[-1]
+    assert status.level == DiagnosticStatus.WARN
+    assert 'FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA' in status.message
+    assert int(values['lost_transport']) > 2
