@@ -6,8 +6,9 @@ The memories keep their tokens as rows of plain arrays; what is heavy (reading, 
 what differs between numpy and torch is behind `MemoryOps`.  Arrays are numpy's or torch's and
 support slicing, assignment by slice or index array, `+=` and `.shape`.
 
-Similarity (XMem equation 2): s(i, j) = -shrinkage_i sum_c selection_cj (k_ci - q_cj)^2 / sqrt(C^k).
-Expanded, it is one product of extended vectors, and the shrinkage and the root move into the stored
+Similarity (XMem equation 2), of memory token i and query j:
+s(i, j) = -shrinkage_i sum_c selection_cj (k_ci - q_cj)^2 / sqrt(C^k).
+Expanded, it is one product of extended vectors; the shrinkage and the root move into the stored
 one, so the scan over the memory is a single matrix product without temporaries of its size::
 
     stored_i = shrinkage_i / sqrt(C^k) * [-k_i^2, 2 k_i, -1]        (2 C^k + 1 numbers)

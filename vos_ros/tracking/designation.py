@@ -37,8 +37,8 @@ def designate(mask: NDArray, objects: Sequence[int | ObjectInfo] | None,
     infos = None if objects is None else [
         obj if isinstance(obj, ObjectInfo) else ObjectInfo(int(obj)) for obj in objects]
     if mask.shape[-2:] != tuple(size) or mask.ndim not in (2, 3):
-        raise ValueError(f'mask is {mask.shape}, must be {tuple(size)} like the frame, or one such '
-                         'plane an object')
+        raise ValueError(f'mask is {mask.shape}, must be {tuple(size)} like the frame, or one '
+                         'such plane an object')
     if infos is not None and len({info.id for info in infos}) != len(infos):
         raise ValueError(f'an object is named twice in {[info.id for info in infos]}')
     if mask.ndim == 3:

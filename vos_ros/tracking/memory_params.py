@@ -55,8 +55,8 @@ class MemoryTrackerParams:
         """Refuse what is out of range or of a wrong type, by its name."""
         for entry in fields(self):
             value = getattr(self, entry.name)
-            kind = getattr(entry.type, '__name__', entry.type)
-            wanted: tuple[type, ...] = {'bool': (bool,), 'int': (int,)}.get(kind, (int, float))
+            kind = str(getattr(entry.type, '__name__', entry.type))
+            wanted = bool if kind == 'bool' else int if kind == 'int' else (int, float)
             if not isinstance(value, wanted) or (isinstance(value, bool) and kind != 'bool'):
                 raise ValueError(f'{entry.name} is {value!r}, must be of type {kind}')
             low, high = entry.metadata['min'], entry.metadata['max']

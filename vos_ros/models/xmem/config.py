@@ -75,7 +75,9 @@ class XMemConfig:
         unknown = sorted(set(values) - known)
         if unknown:
             raise ValueError(f'unknown network entries: {", ".join(unknown)}')
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v
+                                 for k, v in values.items()}
+        return cls(**plain)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as a model package's `network` entry holds them."""

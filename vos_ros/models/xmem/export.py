@@ -9,12 +9,12 @@ from typing import Any
 
 from safetensors.torch import save_file
 import torch
-from torch import nn
 from torch import Tensor
 
 from vos_ros.models.export import export_onnx
 from vos_ros.models.xmem.graphs import DecodeGraph
 from vos_ros.models.xmem.graphs import folded
+from vos_ros.models.xmem.graphs import GraphModule
 from vos_ros.models.xmem.graphs import KeyGraph
 from vos_ros.models.xmem.graphs import ValueGraph
 from vos_ros.models.xmem.network import XMem
@@ -22,6 +22,7 @@ from vos_ros.runtime.package import write_package
 
 # Any size would do to trace; small and oblong, so that a mixed-up axis would show.
 _TRACED = (64, 96)
+STRIDE = 16
 
 
 def export_xmem(network: XMem, out_dir: str | Path, input_size: Sequence[int], name: str,
@@ -33,6 +34,10 @@ def export_xmem(network: XMem, out_dir: str | Path, input_size: Sequence[int], n
     any other too.  keep_weights: also write model.safetensors, which the torch runtime and
     training need.
     """
+    height, width = (int(side) for side in input_size)
+    for which, side in (('height', height), ('width', width)):
+        if side < STRIDE or side % STRIDE:
+            raise ValueError(f'input {which} {side} is not a positive multiple of {STRIDE}')
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
     graphs = export_graphs(network, out)
@@ -41,7 +46,7 @@ def export_xmem(network: XMem, out_dir: str | Path, input_size: Sequence[int], n
         weights = out / 'model.safetensors'
         save_file({k: v.contiguous() for k, v in network.state_dict().items()}, weights)
     write_package(
-        out, kind='xmem', name=name, licence=licence, input_size=tuple(input_size), classes=[],
+        out, kind='xmem', name=name, licence=licence, input_size=(height, width), classes=[],
         graphs=graphs, network=network.config.to_dict(), weights=weights,
         training_data=training_data, figures=dict(figures or {}))
     return out
@@ -60,7 +65,7 @@ def export_graphs(network: XMem, out: Path) -> dict[str, Path]:
     hidden = {'hidden': torch.zeros(2, config.hidden_dim, h, w)} if config.hidden_dim else {}
     masks = torch.zeros(2, height, width)
     readout = torch.zeros(2, h * w, config.value_dim)
-    plan: dict[str, tuple[nn.Module, dict[str, Tensor]]] = {
+    plan: dict[str, tuple[GraphModule, dict[str, Tensor]]] = {
         'key': (KeyGraph(plain), {'image': image}),
         'value': (ValueGraph(plain), {'image': image, 'f16': f16, 'masks': masks, **hidden}),
         'decode': (DecodeGraph(plain),

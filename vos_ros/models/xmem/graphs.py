@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The three ONNX graphs of an XMem package as modules, one image, any number of objects.
 
-Sizes are dynamic: both image sides in multiples of 16, and the number of objects.  Tokens leave and
-enter as rows [h w, C], the form in which the memories keep them.
+Sizes are dynamic: both image sides in multiples of 16, and the number of objects.  Tokens leave
+and enter as rows [h w, C], the form in which the memories keep them.
 """
 
 from collections.abc import Mapping
@@ -31,11 +31,18 @@ def rows(maps: Tensor) -> Tensor:
     return maps.flatten(2).transpose(1, 2)
 
 
-class KeyGraph(nn.Module):
+class GraphModule(nn.Module):
+    """A module with the names of its outputs and of its dynamic axes."""
+
+    outputs: tuple[str, ...]
+    dynamic: Axes
+
+
+class KeyGraph(GraphModule):
     """image float32 [1, 3, H, W] to key, shrinkage, selection [h w, C] and the features."""
 
     outputs = ('key', 'shrinkage', 'selection', 'f16', 'f8', 'f4')
-    dynamic: Axes = {'image': _IMAGE, 'key': {0: 'cells'}, 'shrinkage': {0: 'cells'},
+    dynamic = {'image': _IMAGE, 'key': {0: 'cells'}, 'shrinkage': {0: 'cells'},
                      'selection': {0: 'cells'}, **_MAPS}
 
     def __init__(self, network: XMem) -> None:
@@ -48,10 +55,10 @@ class KeyGraph(nn.Module):
         return (*keys, *encoded.features)
 
 
-class ValueGraph(nn.Module):
+class ValueGraph(GraphModule):
     """image, f16, masks [n, H, W], hidden to values [n, h w, C^v] and the deep update's hidden."""
 
-    dynamic: Axes = {'image': _IMAGE, 'f16': _MAPS['f16'],
+    dynamic = {'image': _IMAGE, 'f16': _MAPS['f16'],
                      'masks': {0: 'objects', 1: 'height', 2: 'width'}, 'hidden': _HIDDEN,
                      'value': {0: 'objects', 1: 'cells'}, 'new_hidden': _HIDDEN}
 
@@ -69,10 +76,10 @@ class ValueGraph(nn.Module):
         return (rows(value[0]),) if new is None else (rows(value[0]), new[0])
 
 
-class DecodeGraph(nn.Module):
+class DecodeGraph(GraphModule):
     """Features, readout [n, h w, C^v], hidden to probabilities [n + 1, H, W] and new hidden."""
 
-    dynamic: Axes = {**_MAPS, 'readout': {0: 'objects', 1: 'cells'}, 'hidden': _HIDDEN,
+    dynamic = {**_MAPS, 'readout': {0: 'objects', 1: 'cells'}, 'hidden': _HIDDEN,
                      'probabilities': {0: 'channels', 1: 'height', 2: 'width'},
                      'new_hidden': _HIDDEN}
 
@@ -111,7 +118,7 @@ def _fused(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
         return fuse_conv_bn_eval(conv, norm)
     # Its padding depends on the input, so the class stays and only gains a bias.
     fused = copy.deepcopy(conv)
-    plain = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride,
+    plain = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size[0], conv.stride[0],
                       groups=conv.groups, bias=False)
     plain.weight = conv.weight
     plain = fuse_conv_bn_eval(plain.eval(), norm)

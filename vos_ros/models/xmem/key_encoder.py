@@ -90,7 +90,8 @@ class KeyProjection(nn.Module):
         self.d_proj = nn.Conv2d(inputs, 1, 3, padding=1)
         self.e_proj = nn.Conv2d(inputs, key_dim, 3, padding=1)
         nn.init.orthogonal_(self.key_proj.weight)
-        nn.init.zeros_(self.key_proj.bias)
+        if self.key_proj.bias is not None:
+            nn.init.zeros_(self.key_proj.bias)
 
     def forward(self, f16: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return (self.key_proj(f16), self.d_proj(f16).square() + 1,

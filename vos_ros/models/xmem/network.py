@@ -55,7 +55,8 @@ class XMem(nn.Module):
     def encode_key(self, image: Tensor) -> EncodedKey:
         """Encode images, float32 [batch, 3, h, w], normalised, sides multiples of 16."""
         features = self.key_encoder(image)
-        return EncodedKey(*self.key_proj(features.f16), features)
+        key, shrinkage, selection = self.key_proj(features.f16)
+        return EncodedKey(key, shrinkage, selection, features)
 
     def encode_value(self, image: Tensor, f16: Tensor, masks: Tensor) -> Tensor:
         """Return values [batch, objects, C^v, h/16, w/16] for soft masks [batch, objects, h, w].

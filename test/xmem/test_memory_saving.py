@@ -1,0 +1,170 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""A saved memory goes on as if nothing had happened, or is refused; a kill leaves a whole file."""
+
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from safetensors.numpy import save_file
+from test_memory_tracker import block
+from test_memory_tracker import frame
+from test_memory_tracker import PARAMS
+from xmem_cases import ROOT
+
+from vos_ros.models.xmem.runtime import TorchXMem
+from vos_ros.tracking.engine import MemoryTracker
+from vos_ros.tracking.objects import ObjectInfo
+from vos_ros.tracking.persistence import load_state
+from vos_ros.tracking.persistence import MemoryFileError
+from vos_ros.tracking.persistence import save_state
+
+
+def busy(network: Any) -> MemoryTracker:
+    """Return a tracker with objects of two ages, one removed, and a long-term memory."""
+    tracker = MemoryTracker(network, PARAMS)
+    tracker.step(frame(0), block((1, 4, 4), (2, 36, 60)))
+    tracker.step(frame(1), block((9, 4, 60)), [ObjectInfo(9, 'mug', 3)])
+    for number in range(2, 13):
+        tracker.step(frame(number))
+        if number == 6:
+            tracker.remove([1])
+    assert tracker.usage().long_term.elements
+    return tracker
+
+
+@pytest.mark.parametrize('runtime', ['onnxruntime', 'torch'])
+def test_round_trip(runtime: str, tiny: Any, tiny_network: Any, tmp_path: Path) -> None:
+    network = tiny if runtime == 'onnxruntime' else TorchXMem(tiny_network)
+    tracker, fresh = busy(network), MemoryTracker(network, PARAMS)
+    path = tmp_path / 'sub' / 'memory.safetensors'
+    tracker.save(path)
+    assert fresh.load(path) == tracker.objects
+    assert fresh.objects[1].label == 'mug'
+    have, want = fresh.usage(), tracker.usage()
+    assert (have.sensory, have.working, have.long_term, have.allocated_bytes) == (
+        want.sensory, want.working, want.long_term, want.allocated_bytes)
+    for number in range(13, 25):
+        mask = block((12, 30, 30)) if number == 15 else None
+        want, found = tracker.step(frame(number), mask), fresh.step(frame(number), mask)
+        assert np.array_equal(want.label_map, found.label_map)
+        assert np.array_equal(tracker.probabilities, fresh.probabilities)
+        assert np.array_equal(want.tracks.ages, found.tracks.ages)
+        assert want.keyframe == found.keyframe
+    assert fresh.new_ids() == tracker.new_ids()
+    with pytest.raises(ValueError, match='used before'):
+        fresh.step(frame(30), block((1, 4, 4)))
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_an_empty_tracker_can_be_saved(tiny: Any, tmp_path: Path) -> None:
+    tracker = MemoryTracker(tiny, PARAMS)
+    tracker.new_ids(3)
+    tracker.save(tmp_path / 'm')
+    fresh = MemoryTracker(tiny, PARAMS)
+    fresh.step(frame(0), block((1, 4, 4)))
+    assert fresh.load(tmp_path / 'm') == []
+    assert fresh.step(frame(1)).tracks.states.tolist() == [3]
+    assert fresh.new_ids() == [4]
+
+
+def spoil(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    arrays, meta = load_state(path)
+    if how == 'bit':
+        content[-5] ^= 1
+    elif how == 'cut':
+        del content[-100:]
+    elif how == 'empty':
+        content.clear()
+    elif how == 'other file':
+        save_file(load_file(path), path)
+        return
+    elif how == 'version':
+        content = bytearray(bytes(content).replace(b'"format":"1"', b'"format":"7"'))
+    elif how == 'network':
+        save_state(path, arrays, {**meta, 'network': 'another'})
+        return
+    elif how == 'tokens':
+        save_state(path, {**arrays, 'stored': arrays['stored'][:-1]}, meta)
+        return
+    elif how == 'objects':
+        core = {**meta['core'], 'objects': [2, 5]}
+        save_state(path, arrays, {**meta, 'core': core})
+        return
+    elif how == 'meta':
+        save_state(path, arrays, {k: v for k, v in meta.items() if k != 'table'})
+        return
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(('how', 'message'), [
+    ('bit', 'SHA-256'), ('cut', 'cannot be read'), ('empty', 'cannot be read'),
+    ('other file', 'not a saved memory'), ('version', 'format'), ('network', 'another network'),
+    ('tokens', 'fit together'), ('objects', 'fit together'), ('meta', 'fit together')])
+def test_damaged_files_are_refused(how: str, message: str, tiny: Any, tmp_path: Path) -> None:
+    path = tmp_path / 'memory.safetensors'
+    busy(tiny).save(path)
+    spoil(path, how)
+    tracker, other = (MemoryTracker(tiny, PARAMS) for _ in range(2))
+    for one in (tracker, other):
+        one.step(frame(0), block((1, 4, 4)))
+    with pytest.raises(MemoryFileError, match=message):
+        tracker.load(path)
+    assert np.array_equal(tracker.step(frame(1)).label_map, other.step(frame(1)).label_map)
+
+
+def test_an_absent_file(tiny: Any, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match='nothing'):
+        MemoryTracker(tiny).load(tmp_path / 'nothing')
+
+
+def test_killed_while_saving_leaves_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / 'memory.safetensors'
+    program = textwrap.dedent(f"""
+        import sys
+        sys.path.insert(0, {str(ROOT)!r})
+        import numpy as np
+        from vos_ros.tracking.persistence import save_state
+        n = 0
+        while True:
+            n += 1
+            save_state({str(path)!r}, {{'a': np.full(500_000, n, np.float32)}}, {{'n': n}})
+            print(n, flush=True)
+    """)
+    seen = []
+    for wait in (0.0, 0.004, 0.009):
+        process = subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(wait)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        arrays, meta = load_state(path)
+        assert (arrays['a'] == meta['n']).all()
+        seen.append(meta['n'])
+    assert min(seen) >= 1
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: Any) -> None:
+    path = tmp_path / 'memory.safetensors'
+    save_state(path, {'a': np.zeros(3, np.float32)}, {'n': 1})
+
+    def fail(*_: Any) -> None:
+        raise OSError('no space left on device')
+
+    monkeypatch.setattr(os, 'fsync', fail)
+    with pytest.raises(OSError, match='no space'):
+        save_state(path, {'a': np.ones(3, np.float32)}, {'n': 2})
+    monkeypatch.undo()
+    assert load_state(path)[1] == {'n': 1}
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]

@@ -1,0 +1,17 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Where the golden vectors are, and what the tests of XMem share beside fixtures."""
+
+import os
+from pathlib import Path
+
+from vos_ros.models.xmem.config import XMemConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = Path(os.environ.get('VOS_ROS_GOLDEN') or ROOT / '..' / 'shared' / 'golden')
+ABSENT = f'no golden vectors at {GOLDEN}: name their folder by VOS_ROS_GOLDEN'
+
+# A random network of few channels: quick, and nothing like a tracker.
+TINY = XMemConfig(key_dim=8, value_dim=16, hidden_dim=8, key_encoder='efficientnet_lite0',
+                  value_stem=8, value_widths=(8, 8, 16), value_blocks=(1, 1, 1), fuse_dim=16,
+                  up8_dim=16, up4_dim=16, update_dim=16)
