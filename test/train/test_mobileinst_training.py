@@ -85,7 +85,8 @@ def test_config_file_names_what_is_wrong(tmp_path, monkeypatch):
 
 
 def test_stages_follow_each_other():
-    config = TrainConfig(train=ImageData('', 'a.json'), stages=(Stage(iterations=3), Stage('clips', iterations=2)))
+    config = TrainConfig(train=ImageData('', 'a.json'),
+                         stages=(Stage(iterations=3), Stage('clips', iterations=2)))
     assert [config.stage_at(i) for i in range(5)] == [(0, 0)] * 3 + [(1, 3)] * 2
     with pytest.raises(ValueError, match='past the last'):
         config.stage_at(5)

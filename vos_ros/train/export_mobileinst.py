@@ -8,10 +8,19 @@ from pathlib import Path
 import sys
 from typing import Any
 
+import torch
+
+from vos_ros.data.coco import DataError
 from vos_ros.models.export import export_mobileinst
 from vos_ros.models.export import STORAGES
 from vos_ros.models.mobileinst import build
+from vos_ros.models.mobileinst import MobileInst
+from vos_ros.train.calibrate import calibrate
 from vos_ros.train.checkpoint import load_checkpoint
+from vos_ros.train.mobileinst_config import TrainConfig
+from vos_ros.train.mobileinst_data import collate_images
+from vos_ros.train.mobileinst_data import ImageSamples
+from vos_ros.train.mobileinst_data import load_material
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'in float32 either way (default: %(default)s)')
     parser.add_argument('--training-data', help='what they were trained on, in words '
                         '(default: what the configuration says)')
+    parser.add_argument('--calibrate', type=int, default=0, metavar='IMAGES',
+                        help='fit the scores on so many training samples first (needs the data)')
     parser.add_argument('--figures', type=Path,
                         help='JSON object of measured figures to write into model.yaml')
 
@@ -43,17 +54,30 @@ def run(args: argparse.Namespace) -> int:
             figures = json.loads(args.figures.read_text())
         model = build(dict(saved['network']))
         model.load_state_dict(saved['ema']['state'])
+        if args.calibrate:
+            figures |= fit_scores(model, saved['config'], args.calibrate)
         folder = export_mobileinst(
             model.eval(), args.out, args.size or saved['config']['size'], saved['classes'],
             name=args.name or args.out.resolve().name, licence=args.licence,
             training_data=args.training_data or describe_data(saved['config']),
             figures={'iterations': saved['iteration'], **figures}, storage=args.storage)
-    except (ValueError, FileNotFoundError, json.JSONDecodeError) as error:
+    except (ValueError, FileNotFoundError, DataError, json.JSONDecodeError) as error:
         print(f'vos-ros export mobileinst: {error}', file=sys.stderr)
         return 1
     for path in sorted(folder.iterdir()):
         print(f'{path}  {path.stat().st_size / 1e6:.1f} MB')
     return 0
+
+
+def fit_scores(model: MobileInst, mapping: dict[str, Any], count: int) -> dict[str, Any]:
+    """Calibrate the scores on training samples that the run has not seen."""
+    config = TrainConfig.from_mapping(mapping)
+    data = ImageSamples(load_material(config), config)
+    # Far past every index that training can have reached.
+    rows = range(1 << 40, (1 << 40) + count)
+    batches = (collate_images([data[i] for i in rows[k:k + 4]]) for k in range(0, count, 4))
+    fitted = calibrate(model, batches, torch.device('cpu'), torch.bfloat16)
+    return {'calibration': {key: round(value, 4) for key, value in fitted.items()}}
 
 
 def describe_data(config: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ from vos_ros.evaluate.masks import evaluate_masks
 from vos_ros.evaluate.masks import Queries
 from vos_ros.models.mobileinst import build
 from vos_ros.models.mobileinst import MobileInst
+from vos_ros.models.mobileinst import MobileInstConfig
 from vos_ros.train.auxiliary import DenseHead
 from vos_ros.train.checkpoint import load_checkpoint
 from vos_ros.train.checkpoint import save_checkpoint
@@ -167,7 +168,7 @@ class Trainer:
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint; ConfigError when it is of another network."""
         saved = load_checkpoint(path)
-        if saved.get('network') != self.model.config.to_mapping():
+        if MobileInstConfig.from_mapping(saved.get('network', {})) != self.model.config:
             raise ConfigError(f'{path}: is of another network than the configuration describes')
         self.model.load_state_dict(saved['model'])
         self.ema.load_state_dict(saved['ema'])
