@@ -40,7 +40,9 @@ def generate_test_description():
     folder = Path(tempfile.mkdtemp()) / '12'
     export_tiny(folder)
     os.environ['VOS_ROS_WEIGHTS'] = str(folder.parent)
-    os.environ.pop('FASTDDS_BUILTIN_TRANSPORTS', None)
+    for name in ('FASTDDS_BUILTIN_TRANSPORTS', 'FASTDDS_DEFAULT_PROFILES_FILE',
+                 'FASTRTPS_DEFAULT_PROFILES_FILE'):
+        os.environ.pop(name, None)
     share = FindPackageShare('vos_ros').perform(launch.LaunchContext())
     return launch.LaunchDescription([
         IncludeLaunchDescription(
@@ -117,7 +119,9 @@ class TestInstancesLaunch(unittest.TestCase):
 
     def test_transport_is_for_large_images(self):
         # The launch file sets it in the environment that its nodes inherit, which is this one's.
-        self.assertEqual(os.environ.get('FASTDDS_BUILTIN_TRANSPORTS'), 'LARGE_DATA')
+        profile = Path(os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE', ''))
+        self.assertEqual(profile.name, 'fastdds.xml')
+        self.assertTrue(profile.is_file())
 
 
 @launch_testing.post_shutdown_test()

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import os
 
 from launch import Action
-from launch import Condition
 from launch import LaunchContext
 from launch import SomeSubstitutionsType
 from launch import Substitution
 from launch.actions import DeclareLaunchArgument
+from launch.actions import OpaqueFunction
 from launch.actions import SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch.substitutions import PathJoinSubstitution
@@ -53,21 +53,17 @@ def number(name: str) -> ParameterValue:
     return ParameterValue(LaunchConfiguration(name), value_type=float)
 
 
-def given(name: str) -> Condition:
-    """Return the condition that an argument is not empty."""
-    return Condition(predicate=lambda context: bool(_value(context, name)))
-
-
-def not_given(name: str) -> Condition:
-    """Return the condition that an argument is empty."""
-    return Condition(predicate=lambda context: not _value(context, name))
-
-
 def large_images() -> list[Action]:
-    """Return what makes Fast DDS carry whole images, unless the user has chosen a transport."""
-    if any(name in os.environ for name in _TRANSPORT_CHOICES):
+    """Return what makes Fast DDS carry whole images, unless the user has chosen a transport.
+
+    FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA would do too, but it loses the first images of every
+    connection, and its TCP does not reach nodes of other machines that run with the defaults.
+    """
+    if any(os.environ.get(name) for name in _TRANSPORT_CHOICES):
         return []
-    return [SetEnvironmentVariable('FASTDDS_BUILTIN_TRANSPORTS', 'LARGE_DATA')]
+    # The second name is the one that Humble knows.
+    return [SetEnvironmentVariable(name, share('config', 'fastdds.xml'))
+            for name in _TRANSPORT_CHOICES[1:]]
 
 
 def argument(
@@ -99,13 +95,23 @@ def image_arguments() -> list[Action]:
     ]
 
 
-def tracker_arguments(node: str) -> list[Action]:
-    """Return the declarations of what a tracker node takes besides."""
+def tracker_arguments(node: str, prefix: str = '') -> list[Action]:
+    """Return the declarations of what a tracker node takes besides.
+
+    prefix: of the names of its own arguments, where another tracker has the plain ones and has
+    declared those that both share.
+    """
+    own = [
+        argument(f'{prefix}params_file', share('config', f'{node}.yaml'),
+                 f'Parameters of {node}.'),
+        argument(f'{prefix}model_path', '', f'Model package of {node}: a folder, or the name of '
+                 f'an installed one; empty takes the one of {prefix}params_file.'),
+    ]
+    if prefix:
+        return own
     return [
-        argument('params_file', share('config', f'{node}.yaml'), 'Parameters of the tracker.'),
+        *own,
         argument('board', 'any', 'Machine to set the tracker for, after params_file.', boards()),
-        argument('model_path', '', 'Model package: a folder, or the name of an installed one; '
-                 'empty takes the one of params_file.'),
         argument('respawn', 'false', 'Start the tracker again when it dies.', ('true', 'false')),
     ]
 
@@ -133,21 +139,24 @@ def node(
 def tracker(
         executable: str, parameters: Mapping[str, object] | None = None,
         remappings: Sequence[tuple[SomeSubstitutionsType, SomeSubstitutionsType]] = (),
-) -> list[Action]:
+        prefix: str = '', optional: Sequence[str] = ()) -> list[Action]:
     """Return a tracker node with what tracker_arguments() declares.
 
-    Two actions, of which one is started: an argument that was not given must not override the
-    parameter file.
+    optional: more arguments that are string parameters.  They and the model path are set only
+    where they are given: one that was not must not override the parameter file.
     """
     board = [share('config', 'boards'), '/', LaunchConfiguration('board'), '.yaml']
-    settings = [ParameterFile(LaunchConfiguration('params_file')), ParameterFile(board),
-                parameters or {}]
-    respawn = {'respawn': LaunchConfiguration('respawn'), 'respawn_delay': 2.0}
-    return [
-        node(executable, settings, remappings, condition=not_given('model_path'), **respawn),
-        node(executable, [*settings, {'model_path': text('model_path')}], remappings,
-             condition=given('model_path'), **respawn),
-    ]
+    arguments = {'model_path': f'{prefix}model_path', **{name: name for name in optional}}
+
+    def start(context: LaunchContext) -> list[Action]:
+        given = {name: text(entry) for name, entry in arguments.items()
+                 if context.perform_substitution(LaunchConfiguration(entry))}
+        settings = [ParameterFile(LaunchConfiguration(f'{prefix}params_file')),
+                    ParameterFile(board), parameters or {}, given]
+        return [node(executable, settings, remappings,
+                     respawn=LaunchConfiguration('respawn'), respawn_delay=2.0)]
+
+    return [OpaqueFunction(function=start)]
 
 
 def overlay(
@@ -161,7 +170,3 @@ def overlay(
          parameters],
         [*((topic, f'{of}/{topic}') for topic in ('labels', 'tracks', 'latency')), *remappings],
         **kwargs)
-
-
-def _value(context: LaunchContext, name: str) -> str:
-    return context.perform_substitution(LaunchConfiguration(name))
