@@ -10,6 +10,8 @@ Jazzy).  What is up to date is left alone, so a second call takes a moment.  Onl
 library is used here: this program runs before anything is installed.
 """
 
+from __future__ import annotations  # an old Python must get as far as the message about it
+
 import argparse
 import hashlib
 import json
