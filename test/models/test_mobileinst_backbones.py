@@ -209,16 +209,17 @@ def test_imagenet_weights_see_what_they_were_trained_on():
     for name, tensor in model.state_dict().items():
         if name.startswith('_blocks'):
             assert torch.equal(tensor, trained[name]), name
-    raw = EfficientNetLite0()
-    raw.load_state_dict({k: v for k, v in trained.items() if k in raw.state_dict()}, strict=False)
     pixels = torch.randint(0, 256, (1, 3, 64, 64)).float()
     mean = torch.tensor(efficientnet_lite.IMAGENET_MEAN).view(1, 3, 1, 1)
     std = torch.tensor(efficientnet_lite.IMAGENET_STD).view(1, 3, 1, 1)
-    stems = []
-    for backbone, x in ((model, (pixels / 255 - mean) / std), (raw, (pixels - 127) / 128)):
-        backbone.eval()
-        with torch.no_grad():
-            stems.append(F.relu6(backbone._bn0(backbone._conv_stem(x))))
+    model.eval()
+    with torch.no_grad():
+        folded = F.relu6(model._bn0(model._conv_stem((pixels / 255 - mean) / std)))
+    # as trained: (x - 127) / 128, the odd pixel of padding right and below, epsilon 1e-3
+    x = F.conv2d(F.pad((pixels - 127) / 128, (0, 1, 0, 1)), trained['_conv_stem.weight'], stride=2)
+    x = F.relu6(F.batch_norm(x, *(trained[f'_bn0.{n}'] for n in (
+        'running_mean', 'running_var', 'weight', 'bias')), eps=1e-3))
+    stems = (folded, x)
     # all but the last row and column, which see the zero border
     inner = [x[..., :-1, :-1] for x in stems]
     assert inner[1].max() > 0.5

@@ -165,13 +165,13 @@ def test_images_without_objects_teach_that_there_is_nothing():
 
 def test_objects_too_small_to_be_seen_are_not_matched():
     masks = torch.zeros(2, 16 * H, 16 * W)
-    masks[0, :64, :64] = 1
-    masks[1, 0, 0] = 1
+    masks[0, 0, 0] = 1
+    masks[1, :64, :64] = 1
     aim = Target(torch.tensor([1, 2]), masks.to(torch.uint8))
     resized = resize_targets(aim, (2 * H, 2 * W))
-    assert resized[1].sum() == 0 and resized[0].sum() > 0
+    assert resized[0].sum() == 0 and resized[1].sum() > 0
     losses, matches = MobileInstLoss()(outputs(), [aim])
-    assert matches[0].objects.tolist() == [0]
+    assert matches[0].objects.tolist() == [1]
     assert torch.isfinite(losses['total'])
 
 
