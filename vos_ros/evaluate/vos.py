@@ -66,8 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group('tracker')
     for entry in fields(MemoryTrackerParams):
         kind = _truth if isinstance(entry.default, bool) else type(entry.default)
+        default, note = entry.default, entry.metadata['description']
+        if entry.name == 'short_side':
+            default, note = None, note + ' Default: the height the package is made for.'
         group.add_argument('--' + entry.name.replace('_', '-'), dest=entry.name, type=kind,
-                           default=entry.default, help=entry.metadata['description'])
+                           default=default, help=note)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,10 +81,12 @@ def run(args: argparse.Namespace) -> int:
     from vos_ros.tracking.engine import MemoryTracker
 
     try:
-        params = MemoryTrackerParams(
-            **{entry.name: getattr(args, entry.name) for entry in fields(MemoryTrackerParams)})
-        sequences = find_sequences(args.data, args.sequences, args.image_set)
         package = load_package(args.model)
+        values = {entry.name: getattr(args, entry.name) for entry in fields(MemoryTrackerParams)}
+        if values['short_side'] is None:
+            values['short_side'] = package.input_size[0]
+        params = MemoryTrackerParams(**values)
+        sequences = find_sequences(args.data, args.sequences, args.image_set)
         network = OnnxXMem(package, args.threads)
         frames = args.frames or None
         if args.quick:
