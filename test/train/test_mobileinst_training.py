@@ -54,7 +54,7 @@ def config(tmp_path_factory):
         augment={'pastes': 2, 'min_area': 40}, synthetic={'objects': [1, 2]},
         stages=(Stage(iterations=3, batch=2), Stage('clips', iterations=4, batch=2, cache=4)),
         optimiser=Optimiser(rate=1e-3, warmup=2, ema=0.9), freeze=Freeze(blocks=5, depthwise=True),
-        auxiliary=1.0, evaluate_every=0, workers=0, threads=1)
+        auxiliary=1.0, mask_repeats=2, evaluate_every=0, workers=0, threads=1)
 
 
 def trainer(config, folder):

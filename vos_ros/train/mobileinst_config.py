@@ -106,6 +106,7 @@ class TrainConfig:
     stamps: folder into which the stamps package is unpacked; empty: no stamps.
     augment, synthetic: settings of AugmentConfig and VideoConfig.
     loss: settings of LossWeights.  auxiliary: weight of the dense head.
+    mask_repeats: so many queries learn the mask of each object; 1: the matched one alone.
     spread_queries: start with queries that look at places of their own.
     threads: of torch; 0 leaves its choice.
     """
@@ -129,6 +130,7 @@ class TrainConfig:
     freeze: Freeze = field(default_factory=Freeze)
     loss: dict[str, float] = field(default_factory=dict)
     auxiliary: float = 0.0
+    mask_repeats: int = 1
     spread_queries: bool = True
     evaluate_every: int = 500
     evaluate_images: int = 0

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 from torch import nn
-from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -32,8 +31,6 @@ from vos_ros.train.ema import Ema
 from vos_ros.train.feature_pool import FeaturePool
 from vos_ros.train.initialise import spread_queries
 from vos_ros.train.logs import RunLog
-from vos_ros.train.losses import LossWeights
-from vos_ros.train.losses import MobileInstLoss
 from vos_ros.train.mobileinst_config import ConfigError
 from vos_ros.train.mobileinst_config import expand
 from vos_ros.train.mobileinst_config import TrainConfig
@@ -42,13 +39,13 @@ from vos_ros.train.mobileinst_data import class_names
 from vos_ros.train.mobileinst_data import ClipSamples
 from vos_ros.train.mobileinst_data import collate_clips
 from vos_ros.train.mobileinst_data import collate_images
-from vos_ros.train.mobileinst_data import dequantise
 from vos_ros.train.mobileinst_data import ImageSamples
 from vos_ros.train.mobileinst_data import load_material
 from vos_ros.train.mobileinst_data import Resumable
 from vos_ros.train.mobileinst_data import select
 from vos_ros.train.mobileinst_data import start_worker
 from vos_ros.train.mobileinst_data import to_network
+from vos_ros.train.mobileinst_step import Step
 from vos_ros.train.optimise import freeze
 from vos_ros.train.optimise import make_optimiser
 from vos_ros.train.optimise import set_rate
@@ -56,47 +53,6 @@ from vos_ros.train.optimise import train_mode
 
 LAST = 'last.pt'
 _LOG_EVERY = 20
-
-
-class Step(nn.Module):
-    """Network, dense head and losses as one module, so that one forward call serves DDP too."""
-
-    def __init__(self, model: MobileInst, dense: DenseHead | None, config: TrainConfig) -> None:
-        """Take the parts; the loss weights come from the configuration."""
-        super().__init__()
-        self.model = model
-        self.dense = dense
-        self.weight = config.auxiliary
-        self.criterion = MobileInstLoss(LossWeights(**config.loss))
-
-    def forward(self, batch: Batch, passing: bool) -> dict[str, Tensor]:
-        """Return all loss terms of a batch (of both frames, for clips) and their total."""
-        device = self.model.mask_features.weight.device
-        targets = [dequantise(t, device) for t in batch.targets]
-        outputs = self.model(to_network(batch.images, device))
-        losses, matches = self._frame(outputs, targets)
-        if batch.later is None:
-            return losses
-        after = [dequantise(t, device) for t in batch.later.targets]
-        # Without query passing the second frame is simply one more image.
-        passed = outputs['global_queries'] if passing else None
-        second = self.model(to_network(batch.later.images, device), passed)
-        more, _ = self._frame(second, after)
-        losses = {key: 0.5 * (value + more[key]) for key, value in losses.items()}
-        if passing:
-            extra = self.criterion.passing(second, matches, targets, after)
-            losses['total'] = losses['total'] + 0.5 * extra.pop('total')
-            losses.update(extra)
-        return losses
-
-    def _frame(self, outputs: dict[str, Tensor], targets: list[Any]) -> Any:
-        losses, matches = self.criterion(outputs, targets)
-        if self.dense is not None:
-            dense = self.dense(outputs['mask_features'], targets)
-            losses.update(dense)
-            losses['total'] = losses['total'] + self.weight * (
-                dense['dense_class'] + dense['dense_offset'])
-        return losses, matches
 
 
 class Trainer:

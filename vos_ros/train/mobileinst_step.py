@@ -1,0 +1,87 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""One training step's forward pass: a frame, or two with query passing, and all the losses."""
+
+from typing import Any
+
+from torch import nn
+from torch import Tensor
+
+from vos_ros.models.mobileinst import MobileInst
+from vos_ros.train.auxiliary import DenseHead
+from vos_ros.train.losses import gather
+from vos_ros.train.losses import instance_count
+from vos_ros.train.losses import LossWeights
+from vos_ros.train.losses import mask_losses
+from vos_ros.train.losses import match
+from vos_ros.train.losses import MobileInstLoss
+from vos_ros.train.losses import resize_targets
+from vos_ros.train.losses import Target
+from vos_ros.train.mobileinst_config import TrainConfig
+from vos_ros.train.mobileinst_data import Batch
+from vos_ros.train.mobileinst_data import dequantise
+from vos_ros.train.mobileinst_data import to_network
+
+
+class Step(nn.Module):
+    """Network, dense head and losses as one module, so that one forward call serves DDP too."""
+
+    def __init__(self, model: MobileInst, dense: DenseHead | None, config: TrainConfig) -> None:
+        """Take the parts; the loss weights come from the configuration."""
+        super().__init__()
+        self.model = model
+        self.dense = dense
+        self.weight = config.auxiliary
+        self.repeats = config.mask_repeats
+        self.criterion = MobileInstLoss(LossWeights(**config.loss))
+
+    def forward(self, batch: Batch, passing: bool) -> dict[str, Tensor]:
+        """Return all loss terms of a batch (of both frames, for clips) and their total."""
+        device = self.model.mask_features.weight.device
+        targets = [dequantise(t, device) for t in batch.targets]
+        outputs = self.model(to_network(batch.images, device))
+        losses, matches = self._frame(outputs, targets)
+        if batch.later is None:
+            return losses
+        after = [dequantise(t, device) for t in batch.later.targets]
+        # Without query passing the second frame is simply one more image.
+        passed = outputs['global_queries'] if passing else None
+        second = self.model(to_network(batch.later.images, device), passed)
+        more, _ = self._frame(second, after)
+        losses = {key: 0.5 * (value + more[key]) for key, value in losses.items()}
+        if passing:
+            extra = self.criterion.passing(second, matches, targets, after)
+            losses['total'] = losses['total'] + 0.5 * extra.pop('total')
+            losses.update(extra)
+        return losses
+
+    def _frame(self, outputs: dict[str, Tensor], targets: list[Any]) -> Any:
+        losses, matches = self.criterion(outputs, targets)
+        if self.repeats > 1:
+            more = self._repeated(outputs, targets)
+            weights = self.criterion.weights
+            losses.update(more)
+            losses['total'] = losses['total'] + (
+                weights.dice * more['repeated_dice'] + weights.pixel * more['repeated_pixel'])
+        if self.dense is not None:
+            dense = self.dense(outputs['mask_features'], targets)
+            losses.update(dense)
+            losses['total'] = losses['total'] + self.weight * (
+                dense['dense_class'] + dense['dense_offset'])
+        return losses, matches
+
+    def _repeated(self, outputs: dict[str, Tensor], targets: list[Target]) -> dict[str, Tensor]:
+        """Mask losses with several queries for every object.
+
+        One-to-one matching trains the masks of about a tenth of the queries in a step; the others
+        learn nothing. Class and objectness stay one-to-one: they choose among the masks.
+        """
+        masks = outputs['masks']
+        many = [Target(t.labels.repeat(self.repeats), t.masks.repeat(self.repeats, 1, 1))
+                for t in targets]
+        size = (2 * masks.shape[-2], 2 * masks.shape[-1])
+        resized = [resize_targets(t, size) for t in many]
+        matches = match(outputs['logits'].float(), masks, many, resized)
+        count = instance_count(matches, masks.device)
+        dice, pixel = mask_losses(*gather(masks, matches, resized), count)
+        return {'repeated_dice': dice, 'repeated_pixel': pixel}
