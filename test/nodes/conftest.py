@@ -4,6 +4,7 @@
 
 from collections import defaultdict
 import os
+from pathlib import Path
 import signal
 import subprocess
 import sys
@@ -11,6 +12,9 @@ import time
 
 import pytest
 
+# Waits end as soon as what is awaited is there; on a busy machine that can take long.
+PATIENCE = 4
+PROFILE = Path(__file__).parents[2] / 'config' / 'fastdds.xml'
 _DOMAIN = {'next': int(os.environ.get('ROS_DOMAIN_ID', '1'))}
 
 
@@ -48,7 +52,7 @@ class NodeProcess:
 
     def wait(self, timeout=15.0):
         try:
-            return self.process.wait(timeout)
+            return self.process.wait(timeout * PATIENCE)
         except subprocess.TimeoutExpired:
             # faulthandler writes where every thread stands.
             self.process.send_signal(signal.SIGABRT)
@@ -99,7 +103,7 @@ class Ros:
 
     def until(self, condition, timeout=20.0, what=''):
         """Spin until the condition holds; fail with the nodes' output when it does not."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + timeout * PATIENCE
         while not condition():
             dead = [p for p in self.processes if p.process.poll() not in (None, 0)]
             if time.monotonic() > end or dead:
@@ -155,12 +159,14 @@ class Ros:
 
 @pytest.fixture
 def ros(request, tmp_path, monkeypatch):
-    """Give a domain; indirect parametrisation chooses another transport than LARGE_DATA."""
+    """Give a domain; indirect parametrisation takes the profile for images away."""
     pytest.importorskip('rclpy')
-    # LARGE_DATA has no effect under LOCALHOST, where Fast DDS keeps to its small segments; what is
-    # tested is what users run. The domain of its own keeps others out.
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
-    monkeypatch.setenv('FASTDDS_BUILTIN_TRANSPORTS', getattr(request, 'param', 'LARGE_DATA'))
+    # What the launch files set. Asked for by name, so that the tests mean the same everywhere.
+    for name in ('FASTDDS_BUILTIN_TRANSPORTS', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', str(PROFILE))
+    if getattr(request, 'param', None) == 'default transport':
+        monkeypatch.delenv('FASTDDS_DEFAULT_PROFILES_FILE')
     network = Ros(tmp_path)
     yield network
     network.close()

@@ -171,10 +171,10 @@ def test_mallopt_is_accepted_by_glibc():
 
 
 def test_transport_hint_names_the_cure():
-    assert 'LARGE_DATA' in transport_hint({})
-    good = {'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'}
-    assert transport_hint(good) == ''
-    assert 'SUBNET' in transport_hint({**good, 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'})
-    assert 'SUBNET' in transport_hint({**good, 'ROS_LOCALHOST_ONLY': '1'})
+    assert 'FASTDDS_DEFAULT_PROFILES_FILE=' in transport_hint({})
+    assert 'fastdds.xml' in transport_hint({'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp'})
+    assert 'FASTDDS_BUILTIN_TRANSPORTS=UDPv4' in transport_hint(
+        {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'})
     assert transport_hint({'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}) == ''
     assert transport_hint({'FASTDDS_DEFAULT_PROFILES_FILE': 'p.xml'}) == ''
+    assert transport_hint({'FASTRTPS_DEFAULT_PROFILES_FILE': 'p.xml'}) == ''

@@ -136,7 +136,7 @@ def fragile(package, folder):
     return folder
 
 
-@pytest.mark.parametrize('ros', ['DEFAULT'], indirect=True)
+@pytest.mark.parametrize('ros', ['default transport'], indirect=True)
 def test_images_lost_on_the_way_are_counted_and_the_cure_is_named(
         ros, tiny_package, eager):
     """The default shared memory of Fast DDS cannot hold these images: most never arrive."""
@@ -155,5 +155,5 @@ def test_images_lost_on_the_way_are_counted_and_the_cure_is_named(
     ros.until(lossy, 20, 'the state lossy')
     status, values = found[-1]
     assert status.level == DiagnosticStatus.WARN
-    assert 'FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA' in status.message
+    assert 'FASTDDS_DEFAULT_PROFILES_FILE=' in status.message
     assert int(values['lost_transport']) > 2
