@@ -6,6 +6,7 @@
 #             PACE=camera        at the video's own rate, newest frame wins, instead of every frame
 #             FRAMES=100         end after so many frames
 #             MODEL=name         another model package
+#             BOX=x1,y1,x2,y2 AT=seconds   follow the object in this box of this second, too
 #   make test                    every test            make test ROS_DISTRO=jazzy
 #   make lint                    ruff and mypy
 #   make env                     only the environment  (.venv, build, install)
@@ -39,7 +40,7 @@ ENVIRONMENT := $(PYTHON) scripts/environment.py --distro $(ROS_DISTRO)
 demo: env
 	@$(RUN) python scripts/demo.py $(if $(VIDEO),--video '$(VIDEO)') \
 	  $(if $(PACE),--pace '$(PACE)') $(if $(FRAMES),--frames '$(FRAMES)') \
-	  $(if $(MODEL),--model '$(MODEL)')
+	  $(if $(MODEL),--model '$(MODEL)') $(if $(BOX),--box '$(BOX)') $(if $(AT),--at '$(AT)')
 
 test: test-env
 	@VOS_ROS_REQUIRE_ROS=1 $(RUN) python -m pytest $(PYTEST_ARGS)

