@@ -10,7 +10,7 @@ from vos_ros.tracking.association import cosine_similarity
 from vos_ros.tracking.association import match
 from vos_ros.tracking.association import overlap
 
-GATES = dict(min_cosine=0.3, lost_min_cosine=0.6, min_overlap=0.1, overlap_weight=0.5)
+GATES = dict(min_cosine=0.3, min_overlap=0.1, overlap_weight=0.5)
 
 
 @pytest.mark.parametrize('kind', ['real', 'ties', 'forbidden'])
@@ -53,38 +53,37 @@ def test_overlap_is_iou():
 
 def test_one_instance_goes_to_one_track():
     cosines = np.array([[0.9], [0.95], [0.8]], np.float32)
-    assert match(cosines, np.ones((3, 1), np.float32), np.ones(3, bool), **GATES) == [(1, 0)]
+    assert match(cosines, np.ones((3, 1), np.float32), **GATES) == [(1, 0)]
 
 
 def test_the_total_counts_not_the_greediest_pair():
     cosines = np.array([[1.0, 0.9], [0.95, 0.3]], np.float32)
     overlaps = np.ones((2, 2), np.float32)
-    assert match(cosines, overlaps, np.ones(2, bool), **GATES) == [(0, 1), (1, 0)]
+    assert match(cosines, overlaps, **GATES) == [(0, 1), (1, 0)]
 
 
-@pytest.mark.parametrize(('cosine', 'iou', 'visible', 'paired'), [
-    (0.31, 0.5, True, True), (0.29, 0.5, True, False), (0.9, 0.05, True, False),
-    (0.61, 0.0, False, True), (0.59, 0.9, False, False)])
-def test_gates(cosine, iou, visible, paired):
-    pairs = match(np.full((1, 1), cosine, np.float32), np.full((1, 1), iou, np.float32),
-                  np.array([visible]), **GATES)
+@pytest.mark.parametrize(('cosine', 'iou', 'paired'), [
+    (0.31, 0.5, True), (0.29, 0.5, False), (0.9, 0.05, False), (0.31, None, True),
+    (0.29, None, False)])
+def test_gates(cosine, iou, paired):
+    overlaps = None if iou is None else np.full((1, 1), iou, np.float32)
+    pairs = match(np.full((1, 1), cosine, np.float32), overlaps, **GATES)
     assert pairs == ([(0, 0)] if paired else [])
 
 
 def test_a_forbidden_pair_does_not_spoil_an_allowed_one():
     cosines = np.array([[0.2, 0.9], [0.1, 0.2]], np.float32)
-    assert match(cosines, np.ones((2, 2), np.float32), np.ones(2, bool), **GATES) == [(0, 1)]
+    assert match(cosines, np.ones((2, 2), np.float32), **GATES) == [(0, 1)]
 
 
 def test_overlap_tells_apart_what_looks_the_same():
     cosines = np.array([[0.90, 0.91], [0.91, 0.90]], np.float32)
     overlaps = np.array([[0.9, 0.2], [0.2, 0.9]], np.float32)
-    seen = np.ones(2, bool)
-    assert match(cosines, overlaps, seen, **GATES) == [(0, 0), (1, 1)]
-    assert match(cosines, overlaps, seen, **{**GATES, 'overlap_weight': 0.0}) == [(0, 1), (1, 0)]
+    assert match(cosines, overlaps, **GATES) == [(0, 0), (1, 1)]
+    assert match(cosines, overlaps, **{**GATES, 'overlap_weight': 0.0}) == [(0, 1), (1, 0)]
 
 
 def test_nothing_to_match():
     for shape in ((0, 3), (3, 0), (0, 0)):
         empty = np.zeros(shape, np.float32)
-        assert match(empty, empty, np.ones(shape[0], bool), **GATES) == []
+        assert match(empty, empty, **GATES) == []

@@ -53,7 +53,8 @@ def test_interval_one_equals_inference_frame_by_frame(network):
         letterbox = Letterbox(frame.shape[:2], network.input_size)
         painter = LabelPainter(letterbox, network.mask_size)
         found = find_candidates(network.key(letterbox.apply(frame)), painter.cells, params)
-        plain = painter.paint(range(1, len(found) + 1), list(found.logits), 0.0).label_map
+        plain = painter.paint(range(1, len(found) + 1), list(found.logits), 0.0,
+                              params.min_part).label_map
         assert same_partition(result.label_map, plain)
         found_some = max(found_some, len(np.unique(plain)))
     assert found_some >= 3

@@ -70,6 +70,19 @@ def test_each_frame_is_its_own():
     assert second.areas.shape == (0,) and second.boxes.shape == (0, 4)
 
 
+def test_crumbs_are_swept_and_halves_are_kept():
+    painter = LabelPainter(Letterbox((480, 640), INPUT), MASK)
+    mask = np.full(painter.cells, -4, np.float32)
+    mask[5:15, 5:15] = mask[5:15, 20:28] = 4        # an object behind a pole: 100 and 80 cells
+    mask[30:33, 30:33] = 4                          # a crumb
+    kept = mask.copy()
+    swept = painter.paint([3], [mask], 0.0, min_part=0.25).label_map
+    whole = painter.paint([3], [mask], 0.0).label_map
+    assert np.array_equal(mask, kept)
+    assert (whole[308:322, 308:322] == 3).all() and not swept[280:350, 280:350].any()
+    assert np.array_equal(swept[:200], whole[:200]) and (swept[60:140, 210:270] == 3).all()
+
+
 def test_padding_is_no_part_of_a_frame():
     painter = LabelPainter(Letterbox((1080, 1920), INPUT), MASK)
     assert painter.cells == (45, 80)

@@ -36,22 +36,22 @@ def overlap(a: BoolArray, b: BoolArray) -> FloatArray:
 
 
 def match(
-        cosines: FloatArray, overlaps: FloatArray, visible: BoolArray, *, min_cosine: float,
-        lost_min_cosine: float, min_overlap: float, overlap_weight: float,
-        ) -> list[tuple[int, int]]:
+        cosines: FloatArray, overlaps: FloatArray | None = None, *, min_cosine: float,
+        min_overlap: float = 0.0, overlap_weight: float = 0.0) -> list[tuple[int, int]]:
     """Return (track, instance) pairs, one to one, of the greatest total similarity.
 
     cosines: [n, m] of kernels.  overlaps: [n, m] IoU of the tracks' propagated masks with the
-    instances' masks.  visible: [n], False for lost tracks.  A pair needs ``min_cosine`` and
-    ``min_overlap`` when the track is visible, ``lost_min_cosine`` alone when it is lost.
+    instances' masks; None where position says nothing.  A pair needs ``min_cosine`` and, with
+    overlaps, ``min_overlap``.
     """
     if not cosines.size:
         return []
-    floor = np.where(visible, min_cosine, lost_min_cosine)[:, None]
-    allowed = (cosines >= floor) & (~visible[:, None] | (overlaps >= min_overlap))
+    allowed, similarity = cosines >= min_cosine, cosines
+    if overlaps is not None:
+        allowed = allowed & (overlaps >= min_overlap)
+        similarity = (1 - overlap_weight) * cosines + overlap_weight * overlaps
     if not allowed.any():
         return []
-    similarity = (1 - overlap_weight) * cosines + overlap_weight * overlaps
     rows, columns = assign(np.where(allowed, -similarity, np.float64(_FORBIDDEN)))
     return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True)
             if allowed[row, column]]

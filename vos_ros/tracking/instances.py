@@ -143,7 +143,8 @@ class InstanceTracker:
             shown = self._shown()
             labelling = painter.paint(
                 [track.id for track in shown],
-                [track.logits for track in shown if track.logits is not None], threshold)
+                [track.logits for track in shown if track.logits is not None], threshold,
+                params.min_part)
             tracks = self._published(shown, labelling)
         return StepResult(tracks, labelling.label_map, keyframe, clock.finish())
 
@@ -165,30 +166,45 @@ class InstanceTracker:
     def _associate(
             self, output: KeyOutput, cells: tuple[int, int],
             params: InstanceTrackerParams) -> None:
-        table, tracks = self._table, self._table.tracks
         found = find_candidates(output, cells, params)
         self._kernel_dim = output.kernels.shape[1]
+        visible = [track for track in self._table.tracks if track.visible]
+        lost = [track for track in self._table.tracks if not track.visible]
+        taken = self._carry_on(visible, found, output, cells, params)
+        # What is left and new to the picture is a lost track come back, or else a birth.
+        fresh = self._fresh(found, taken, params)
+        kernels = stack([track.kernel for track in lost], self._kernel_dim)
+        pairs = dict(match(cosine_similarity(kernels, found.kernels[fresh]),
+                           min_cosine=params.lost_min_cosine))
+        for row, track in enumerate(lost):
+            if row in pairs:
+                self._table.see(track, found, fresh[pairs[row]], self._frame, params)
+            else:
+                self._table.miss(track, None, None, params)
+        for column in sorted(set(range(len(fresh))) - set(pairs.values())):
+            self._table.bear(found, fresh[column], self._frame, params)
+
+    def _carry_on(
+            self, tracks: list[Track], found: Candidates, output: KeyOutput,
+            cells: tuple[int, int], params: InstanceTrackerParams) -> set[int]:
+        """Carry visible tracks on; return the rows of the candidates that they took."""
         kernels = stack([track.kernel for track in tracks], self._kernel_dim)
         propagated = propagate(kernels, output.mask_features)[:, :cells[0], :cells[1]]
         footprints = propagated.reshape(len(tracks), cells[0] * cells[1]) \
             > mask_logit(params.mask_threshold)
-        pairs = match(
+        taken = dict(match(
             cosine_similarity(kernels, found.kernels), overlap(footprints, found.footprints),
-            np.array([track.visible for track in tracks], bool),
-            min_cosine=params.min_cosine, lost_min_cosine=params.lost_min_cosine,
-            min_overlap=params.min_overlap, overlap_weight=params.overlap_weight)
-        taken = dict(pairs)
-        for row, column in pairs:
-            table.see(tracks[row], found, column, self._frame, params)
+            min_cosine=params.min_cosine, min_overlap=params.min_overlap,
+            overlap_weight=params.overlap_weight))
         claimed = found.footprints[sorted(taken.values())]
         for row, track in enumerate(tracks):
             if row in taken:
-                continue
-            if self._can_coast(track, footprints[row], claimed, params):
-                table.miss(track, propagated[row], footprints[row], params)
+                self._table.see(track, found, taken[row], self._frame, params)
+            elif self._can_coast(track, footprints[row], claimed, params):
+                self._table.miss(track, propagated[row], footprints[row], params)
             else:
-                table.miss(track, None, None, params)
-        self._bear(found, set(taken.values()), params)
+                self._table.miss(track, None, None, params)
+        return set(taken.values())
 
     @staticmethod
     def _can_coast(
@@ -206,17 +222,14 @@ class InstanceTracker:
             return False
         return _original(footprint, claimed, params)
 
-    def _bear(self, found: Candidates, taken: set[int], params: InstanceTrackerParams) -> None:
-        """Start tracks from instances that no track claimed and that repeat no visible track."""
-        for column in range(len(found)):
-            if column in taken or found.scores[column] < params.birth_score:
-                continue
-            footprint = found.footprints[column]
-            shown = [track.footprint for track in self._table.tracks
-                     if track.footprint is not None and track.footprint.size == footprint.size]
-            others = np.stack(shown) if shown else np.zeros((0, footprint.size), bool)
-            if _original(footprint, others, params):
-                self._table.bear(found, column, self._frame, params)
+    def _fresh(
+            self, found: Candidates, taken: set[int], params: InstanceTrackerParams) -> list[int]:
+        """Return the candidates good enough for a birth that repeat no visible track."""
+        shown = [track.footprint for track in self._table.tracks if track.footprint is not None]
+        others = np.stack(shown) if shown else np.zeros((0, found.footprints.shape[1]), bool)
+        return [column for column in range(len(found))
+                if column not in taken and found.scores[column] >= params.birth_score
+                and _original(found.footprints[column], others, params)]
 
     def _published(self, shown: Sequence[Track], labelling: Labelling) -> Tracks:
         rows = {track.id: row for row, track in enumerate(shown)}

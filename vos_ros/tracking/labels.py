@@ -52,14 +52,15 @@ class LabelPainter:
 
     def paint(
             self, ids: Sequence[int], logits: Sequence[NDArray[np.float32]],
-            threshold: float) -> Labelling:
+            threshold: float, min_part: float = 0.0) -> Labelling:
         """Give each pixel the id of the highest logit above the threshold, 0 where none is.
 
         ids: n track ids.  logits: n masks, float32 of ``cells``.  threshold: a logit.
+        min_part: separate parts of a mask smaller than this share of its largest are left out.
         """
         self._best.fill(threshold)
         self._small.fill(0)
-        regions = [self._compete(track, mask, threshold)
+        regions = [self._compete(track, without_crumbs(mask, threshold, min_part), threshold)
                    for track, mask in zip(ids, logits, strict=True)]
         boxes = np.zeros((len(regions), 4), np.float32)
         areas = np.zeros(len(regions), np.uint32)
@@ -109,6 +110,24 @@ class LabelPainter:
     def _enlarged(self) -> NDArray[np.uint16]:
         # Columns first: the rows that are then repeated are copied whole.
         return self._small.take(self._column_of, axis=1).take(self._row_of, axis=0)
+
+
+def without_crumbs(
+        mask: NDArray[np.float32], threshold: float, min_part: float) -> NDArray[np.float32]:
+    """Return mask logits [h, w] without the parts that are small beside the largest one.
+
+    Parts hang together by cells, diagonal ones included.  The mask itself is not changed.
+    """
+    if min_part <= 0:
+        return mask
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(
+        (mask > threshold).view(np.uint8), connectivity=8, ltype=cv2.CV_16U)
+    if count <= 2:
+        return mask
+    areas = stats[:, cv2.CC_STAT_AREA]
+    dropped = areas < min_part * areas[1:].max()
+    dropped[0] = False
+    return np.where(dropped[parts], np.minimum(mask, np.float32(threshold - 1)), mask)
 
 
 def _nearest(frame_side: int, small_side: int) -> NDArray[np.intp]:

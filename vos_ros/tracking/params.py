@@ -33,19 +33,19 @@ class InstanceTrackerParams:
     birth_score: float = bounded(
         0.4, 0.0, 1.0, 'An instance that no track claims becomes a track from this score on.')
     keep_score: float = bounded(
-        0.15, 0.0, 1.0, 'An instance can carry a track on from this score on.')
+        0.18, 0.0, 1.0, 'An instance can carry a track on from this score on.')
     confirm_keyframes: int = bounded(
         2, 1, 20, 'A track is published once it was seen on this many keyframes in a row.')
     coast_keyframes: int = bounded(
-        2, 0, 60, "Keyframes that a track keeps its own kernel's mask without an instance that "
+        3, 0, 60, "Keyframes that a track keeps its own kernel's mask without an instance that "
         'confirms it, before it counts as lost.')
     lost_keyframes: int = bounded(
         20, 0, 1000, 'Keyframes that a lost track is remembered; found again in that time it has '
         'its id back.')
     min_cosine: float = bounded(
-        0.3, -1.0, 1.0, 'Least cosine similarity of the kernels of a track and an instance.')
+        0.6, -1.0, 1.0, 'Least cosine similarity of the kernels of a track and an instance.')
     lost_min_cosine: float = bounded(
-        0.6, -1.0, 1.0, 'The same for a lost track, for which no position speaks.')
+        0.92, -1.0, 1.0, 'The same for a lost track, for which no position speaks.')
     overlap_weight: float = bounded(
         0.5, 0.0, 1.0, 'Share of the mask overlap beside the cosine when tracks compete for '
         'instances; 0 is the cosine alone.')
@@ -56,6 +56,9 @@ class InstanceTrackerParams:
         0.45, 0.05, 0.95, 'A pixel belongs to a mask above this probability.')
     min_area: float = bounded(
         0.001, 0.0, 1.0, 'Least mask area as a share of the frame.')
+    min_part: float = bounded(
+        0.25, 0.0, 1.0, 'Separate parts of a mask smaller than this share of its largest part '
+        'are not shown; 0 shows all.')
     duplicate_iou: float = bounded(
         0.6, 0.0, 1.0, 'Of two instances whose masks overlap this much the better stays; 1 keeps '
         'both unless they are equal.')
