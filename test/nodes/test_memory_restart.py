@@ -136,6 +136,10 @@ def test_save_and_load_by_service(ros, xmem_package, scene, tmp_path):
     _, tracks, _, _ = memory.show(scene(1), 11)
     assert {1, 4} <= set(tracks) and tracks.get(2, Track(state=3)).state == Track.REMOVED
 
+    # What was given between saving and loading is not given again.
+    assert memory.add({'mask': mask_of(BOXES[0])}).added_ids[0] == 3
+    assert memory.remove(3).success
+
     assert 'no saved memory' in load('none.safetensors').message
     (tmp_path / 'bad.safetensors').write_bytes(b'nothing')
     refused = load('bad.safetensors')

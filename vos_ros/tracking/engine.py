@@ -280,6 +280,7 @@ class MemoryTracker:
         if table.ids != fresh.objects:
             raise MemoryFileError(f'{path}: does not fit together: objects {table.ids} and '
                                   f'memories of {fresh.objects}')
+        table.bar_ids_of(self._table)
         self._removed += [info for info in self._table.infos if info.id not in table]
         self._core, self._table = fresh, table
         self._frame, self._largest = frame, (largest[0], largest[1])

@@ -102,6 +102,11 @@ class ObjectTable:
             self._used.clear()
             self._next = 1
 
+    def bar_ids_of(self, other: 'ObjectTable') -> None:
+        """Never give the ids that another table of the same run has given."""
+        self._used |= other._used
+        self._next = max(self._next, other._next)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that `from_dict` takes."""
         return {'objects': [asdict(info) for info in self.infos], 'used': sorted(self._used),
