@@ -181,7 +181,8 @@ def test_scores_and_thresholds():
     results = run(InstanceTracker(scene, QUICK), 5)
     assert len(results[-1].tracks) == 1
     assert 0.6 < results[-1].tracks.scores[0] <= 0.9
-    low = run(InstanceTracker(Scene(scene.discs), replace(QUICK, birth_score=0.2)), 5)
+    low = run(InstanceTracker(Scene(scene.discs), replace(
+        QUICK, birth_score=0.2, keep_score=0.1)), 5)
     assert len(low[-1].tracks) == 2
 
 

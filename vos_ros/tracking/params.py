@@ -33,7 +33,7 @@ class InstanceTrackerParams:
     birth_score: float = bounded(
         0.4, 0.0, 1.0, 'An instance that no track claims becomes a track from this score on.')
     keep_score: float = bounded(
-        0.18, 0.0, 1.0, 'An instance can carry a track on from this score on.')
+        0.25, 0.0, 1.0, 'An instance can carry a track on from this score on.')
     confirm_keyframes: int = bounded(
         2, 1, 20, 'A track is published once it was seen on this many keyframes in a row.')
     coast_keyframes: int = bounded(
@@ -45,7 +45,7 @@ class InstanceTrackerParams:
     min_cosine: float = bounded(
         0.6, -1.0, 1.0, 'Least cosine similarity of the kernels of a track and an instance.')
     lost_min_cosine: float = bounded(
-        0.92, -1.0, 1.0, 'The same for a lost track, for which no position speaks.')
+        0.95, -1.0, 1.0, 'The same for a lost track, for which no position speaks.')
     overlap_weight: float = bounded(
         0.5, 0.0, 1.0, 'Share of the mask overlap beside the cosine when tracks compete for '
         'instances; 0 is the cosine alone.')
