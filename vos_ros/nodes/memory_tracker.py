@@ -39,10 +39,15 @@ _MIB = 2 ** 20
 _ASSUMED_SIZE = (480, 854)
 
 
-def tracker_params(values: Values) -> MemoryTrackerParams:
-    """Return the tracker's part of the parameters; raise ValueError when they contradict."""
-    return MemoryTrackerParams(
-        **{entry.name: values[entry.name] for entry in fields(MemoryTrackerParams)})
+def tracker_params(values: Values, model_side: int = 0) -> MemoryTrackerParams:
+    """Return the tracker's part of the parameters; raise ValueError when they contradict.
+
+    model_side: what a short_side of -1 stands for.
+    """
+    chosen = {entry.name: values[entry.name] for entry in fields(MemoryTrackerParams)}
+    if chosen['short_side'] < 0:
+        chosen['short_side'] = model_side
+    return MemoryTrackerParams(**chosen)
 
 
 class MemoryTrackerNode(TrackerNode):
@@ -59,7 +64,8 @@ class MemoryTrackerNode(TrackerNode):
             package, values['runtime'], threads, values['providers'], values['device'])
         for message in getattr(network, 'messages', ()):
             self.get_logger().warning(message)
-        params = tracker_params(values)
+        self._model_side = min(package.input_size)
+        params = tracker_params(values, self._model_side)
         _warm(network, params, package.input_size)
         self.last_header = Header()
         self._usage = MemoryUsage()
@@ -83,7 +89,7 @@ class MemoryTrackerNode(TrackerNode):
 
     def apply_parameters(self, values: Values) -> None:
         """Give the tracker and the rings their new parameters."""
-        params = tracker_params(values)
+        params = tracker_params(values, self._model_side)
         if params != self._following.tracker.params:
             self._following.tracker.params = params
             self._log_ceiling(self._frame_size or _ASSUMED_SIZE)

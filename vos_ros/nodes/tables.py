@@ -61,7 +61,10 @@ MEMORY_TRACKER: Table = (
     ParameterSpec(
         'device', 'cpu', 'Where PyTorch computes, for example `cuda`; only for runtime torch.',
         live=False),
-    *from_dataclass(MemoryTrackerParams),
+    *(spec for spec in from_dataclass(MemoryTrackerParams) if spec.name != 'short_side'),
+    ParameterSpec(
+        'short_side', -1, 'Frames are scaled down until their shorter side has so many pixels; 0 '
+        'keeps their size, -1 takes the size that the model was made for.', -1, 4320),
     ParameterSpec(
         'ring_seconds', 2.0, 'Seconds that images are kept, so that an object can be designated '
         'on a picture that is not the newest.', 0.0, 60.0),
