@@ -5,7 +5,8 @@
 
 Three processes over real DDS, as a user has them: the video source (synthetic pattern, bgr8), the
 instance tracker, and this program, which subscribes labels, tracks and latency, so that the
-tracker really builds and publishes them.
+tracker really builds and publishes them.  The tracker accepts instances of any score, so that
+there are tracks to paint: tracks_<size> says how many a frame had in the median.
 
 lost_<size>: images of the 30 Hz run that the source published and the tracker's callback never
     got, with config/fastdds.xml, which the launch files set.  lost_<size>_default is the same with
@@ -52,6 +53,7 @@ TRANSPORTS: dict[str, dict[str, str]] = {
     '_large_data': {'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'},
 }
 TRACKER = '/instance_tracker'
+EAGER = {'birth_score': 0.02, 'keep_score': 0.01, 'confirm_keyframes': 1, 'min_area': 0.0005}
 
 
 class Observer:
@@ -73,10 +75,11 @@ class Observer:
         self._executor.add_node(self._node)
         self.latencies: list[Any] = []
         self.frames_in: int | None = None
+        self.visible: list[int] = []
         profile = QoSProfile(depth=10)
         listen = self._node.create_subscription
         listen(Latency, f'{TRACKER}/latency', self.latencies.append, profile)
-        listen(TrackArray, f'{TRACKER}/tracks', lambda message: None, profile)
+        listen(TrackArray, f'{TRACKER}/tracks', self._on_tracks, profile)
         # Serialised is enough: the tracker has built and sent it, this process need not unpack it.
         listen(Image, f'{TRACKER}/labels', lambda message: None, profile, raw=True)
         listen(DiagnosticArray, '/diagnostics', self._on_diagnostics, profile)
@@ -92,6 +95,9 @@ class Observer:
         self._executor.shutdown()
         self._node.destroy_node()
         self._context.try_shutdown()
+
+    def _on_tracks(self, message: Any) -> None:
+        self.visible.append(sum(track.area > 0 for track in message.tracks))
 
     def _on_diagnostics(self, message: Any) -> None:
         for status in message.status:
@@ -120,10 +126,10 @@ def node(name: str, parameters: dict[str, Any], domain: int) -> Iterator[subproc
 
 
 def measure(size: tuple[int, int], rate: float, frames: int, model: str, threads: int,
-            domain: int) -> tuple[int, list[Any]]:
-    """Return (frames lost, Latency messages) of one run.  Raises RuntimeError when a node ends."""
+            domain: int) -> tuple[int, Observer]:
+    """Return (frames lost, what was observed) of one run.  Raises RuntimeError when a node ends."""
     observer = Observer(domain)
-    tracker = {'model_path': model, 'threads': threads}
+    tracker = {'model_path': model, 'threads': threads, **EAGER}
     source = {'source': 'pattern', 'width': size[0], 'height': size[1], 'rate': float(rate),
               'max_frames': frames, 'loop': 'true'}
     try:
@@ -141,7 +147,7 @@ def measure(size: tuple[int, int], rate: float, frames: int, model: str, threads
             observer.spin(2.2)
         if observer.frames_in is None:
             raise RuntimeError('the tracker sent no diagnostics')
-        return frames - observer.frames_in, observer.latencies
+        return frames - observer.frames_in, observer
     finally:
         observer.close()
 
@@ -178,25 +184,29 @@ def run(args: argparse.Namespace) -> dict[str, float]:
     for name, size in SIZES.items():
         for suffix, settings in TRANSPORTS.items():
             choose(settings)
-            lost, latencies = measure(size, 30, lost_frames, args.model, args.threads, domain)
+            lost, seen = measure(size, 30, lost_frames, args.model, args.threads, domain)
             figures[f'lost_{name}{suffix}'] = lost
             if not suffix:
-                figures[f'busy_{name}'] = latencies[-1].dropped_busy if latencies else 0
+                figures[f'busy_{name}'] = \
+                    seen.latencies[-1].dropped_busy if seen.latencies else 0
             print(f'{name:>6} {suffix[1:] or "profile":>10}: {lost:4d} of {lost_frames} lost',
                   flush=True)
         choose(TRANSPORTS[''])
-        _, latencies = measure(size, 10, paced_frames, args.model, args.threads, domain)
-        spent = overheads(latencies)
+        _, seen = measure(size, 10, paced_frames, args.model, args.threads, domain)
+        spent = overheads(seen.latencies)
+        figures[f'tracks_{name}'] = percentile(seen.visible, 0.5)
         for kind in ('overhead', 'network', 'transport'):
             figures[f'{kind}_ms_{name}'] = round(percentile(spent[kind], 0.5), 3)
         figures[f'overhead_p95_ms_{name}'] = round(percentile(spent['overhead'], 0.95), 3)
         figures[f'overhead_to_network_{name}'] = round(
             figures[f'overhead_ms_{name}'] / figures[f'network_ms_{name}'], 3)
+        stages = ', '.join(f'{stage[6:]} {percentile(values, 0.5):.2f}'
+                           for stage, values in spent.items() if stage.startswith('stage '))
         print(f'{name:>6} overhead {figures[f"overhead_ms_{name}"]:.2f} ms (p95 '
               f'{figures[f"overhead_p95_ms_{name}"]:.2f}), network '
-              f'{figures[f"network_ms_{name}"]:.2f} ms; ' + ', '.join(
-                  f'{stage[6:]} {percentile(values, 0.5):.2f}' for stage, values in spent.items()
-                  if stage.startswith('stage ')), flush=True)
+              f'{figures[f"network_ms_{name}"]:.2f} ms, '
+              f'{figures[f"tracks_{name}"]} tracks; {stages}',
+              flush=True)
     return figures
 
 

@@ -7,12 +7,13 @@ import pytest
 
 pytest.importorskip('rclpy')
 pytest.importorskip('vos_ros.msg')
-vision = pytest.importorskip('vision_msgs.msg', reason='vision_msgs is not installed')
+pytest.importorskip('vision_msgs.msg', reason='vision_msgs is not installed')
 
 from rclpy.qos import DurabilityPolicy
 from sensor_msgs.msg import Image
-
+import vision_msgs.msg as vision
 from vos_ros.msg import TrackArray
+
 from vos_ros.nodes import images
 
 
