@@ -127,7 +127,7 @@ def node(name: str, parameters: dict[str, Any], domain: int) -> Iterator[subproc
 
 def measure(size: tuple[int, int], rate: float, frames: int, model: str, threads: int,
             domain: int) -> tuple[int, Observer]:
-    """Return (frames lost, what was observed) of one run.  Raises RuntimeError when a node ends."""
+    """Return (frames lost, what was observed) of one run; raise RuntimeError if a node ends."""
     observer = Observer(domain)
     tracker = {'model_path': model, 'threads': threads, **EAGER}
     source = {'source': 'pattern', 'width': size[0], 'height': size[1], 'rate': float(rate),
