@@ -106,7 +106,7 @@ def follow(
     designator = Designator(box, frame, seconds)
     try:
         # A click may be as late as the machine is slow; specks after a cut are not the object.
-        nodes.start('memory_tracker', {'model_path': model, 'threads': threads, 'min_area': 0.005,
+        nodes.start('memory_tracker', {'model_path': model, 'threads': threads, 'min_area': 0.01,
                                        'ring_seconds': 60.0, 'ring_frames': 200})
         nodes.start('overlay', {**{k: str(v) for k, v in files.items()}, 'fps': rate}, {
             'labels': 'memory_tracker/labels', 'tracks': 'memory_tracker/tracks',

@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 import sys
 from typing import Any
@@ -104,7 +105,11 @@ class MemoryTrackerNode(TrackerNode):
         if frame.shape[:2] != self._frame_size:
             self._frame_size = frame.shape[0], frame.shape[1]
             self._log_ceiling(self._frame_size)
-        return self._following.step(frame)
+        result = self._following.step(frame)
+        # The node calls the reading of an image message decode.
+        return replace(result, timings={
+            'segment' if name == 'decode' else name: spent
+            for name, spent in result.timings.items()})
 
     def reset(self) -> None:
         """End all objects."""
