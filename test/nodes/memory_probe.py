@@ -47,7 +47,9 @@ class MemoryProbe:
         self._package = package
         self._remaps = remaps
         self._parameters = {
-            'threads': 1, 'short_side': 0, 'ring_seconds': 60.0, **parameters}
+            'threads': 1, 'short_side': 0, 'ring_seconds': 60.0,
+            # A picture that is lost would be waited for; on a full machine best effort loses some.
+            'qos_overrides./image.subscription.reliability': 'reliable', **parameters}
         self.process = None
         self.start()
 
@@ -69,7 +71,7 @@ class MemoryProbe:
         for topic in KINDS:
             self.ros.received[topic].clear()
         self.publisher.publish(picture_message(pixels, second, **options))
-        self.ros.until(lambda: all(self.ros.received[topic] for topic in KINDS), 15,
+        self.ros.until(lambda: all(self.ros.received[topic] for topic in KINDS), 30,
                        f'results for second {second}')
         labels, tracks, latency, memory = (self.ros.received[topic][-1] for topic in KINDS)
         for message in (labels, tracks, latency, memory):
