@@ -75,6 +75,8 @@ class Graph:
         key frame on two threads took 116 ms instead of 65 ms.  Boards are busy, so it is off.
     arena: True keeps freed tensors for the next run.  False gives about 10 MB back and was no
         slower; measure it on the board before relying on either.
+    plan: True lays a run's tensors out in one block once their sizes are known.  For large graphs
+        that block comes on top of what the arena holds: XMem's peak is 220 MiB lower without.
 
     Raises GraphError when the file is no graph that this onnxruntime can load.
     """
@@ -82,7 +84,7 @@ class Graph:
     def __init__(
             self, path: str | os.PathLike[str], threads: int = 1,
             providers: Sequence[str] = ('cpu',), *, spinning: bool = False,
-            arena: bool = True) -> None:
+            arena: bool = True, plan: bool = True) -> None:
         """Load the graph."""
         if threads < 1:
             raise GraphError(f'threads is {threads}, must be at least 1')
@@ -93,6 +95,7 @@ class Graph:
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.enable_cpu_mem_arena = arena
+        options.enable_mem_pattern = plan
         options.log_severity_level = 3
         flag = '1' if spinning else '0'
         options.add_session_config_entry('session.intra_op.allow_spinning', flag)

@@ -42,7 +42,8 @@ class OnnxXMem:
         self.hidden_dim = int(package.network['hidden_dim'])
         self.digest = package.digest
         self._key, self._value, self._decode = (
-            Graph(package.graphs[name], threads, providers) for name in ('key', 'value', 'decode'))
+            Graph(package.graphs[name], threads, providers, plan=False)
+            for name in ('key', 'value', 'decode'))
         self.messages = self._key.messages
 
     @property
