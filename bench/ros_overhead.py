@@ -13,7 +13,7 @@ lost_<size>: images of the 30 Hz run that the source published and the tracker's
     Fast DDS's defaults, the baseline, and lost_<size>_large_data with
     FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA.  Images that the tracker had but replaced by a newer one
     while computing are another thing and are given as busy_<size>.
-overhead_ms_<size>: median over the images of a 10 Hz run, at which the tracker is idle when an
+overhead_ms_<size>: median over the images of a 4 Hz run, at which the tracker is idle when an
     image comes, of everything in the tracker's process that is not its network:
         receive   from the middleware having the image (its reception timestamp) until Python has
                   it as a message: executor wake-up, take, conversion
@@ -29,9 +29,13 @@ The bounds: lost_* 0; overhead 2 ms at VGA and 8 ms at 1080p on a quiet two-core
 
 import argparse
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from dataclasses import field
 import json
 import math
+import multiprocessing
 import os
 from pathlib import Path
 import signal
@@ -53,7 +57,24 @@ TRANSPORTS: dict[str, dict[str, str]] = {
     '_large_data': {'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'},
 }
 TRACKER = '/instance_tracker'
+START_SECONDS = 60
+PACE = 4
 EAGER = {'birth_score': 0.02, 'keep_score': 0.01, 'confirm_keyframes': 1, 'min_area': 0.0005}
+
+
+@dataclass
+class Seen:
+    """What one run showed.
+
+    frames_in: images that the tracker's callback got, None before it said.  images: for each
+    computed image its milliseconds by stage, with 'step' and 'pipeline' beside them.  busy:
+    images replaced by a newer one.  visible: tracks in each image.
+    """
+
+    frames_in: int | None = None
+    images: list[dict[str, float]] = field(default_factory=list)
+    busy: int = 0
+    visible: list[int] = field(default_factory=list)
 
 
 class Observer:
@@ -73,12 +94,10 @@ class Observer:
         self._node = rclpy.create_node('bench', context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        self.latencies: list[Any] = []
-        self.frames_in: int | None = None
-        self.visible: list[int] = []
+        self.seen = Seen()
         profile = QoSProfile(depth=10)
         listen = self._node.create_subscription
-        listen(Latency, f'{TRACKER}/latency', self.latencies.append, profile)
+        listen(Latency, f'{TRACKER}/latency', self._on_latency, profile)
         listen(TrackArray, f'{TRACKER}/tracks', self._on_tracks, profile)
         # Serialised is enough: the tracker has built and sent it, this process need not unpack it.
         listen(Image, f'{TRACKER}/labels', lambda message: None, profile, raw=True)
@@ -96,14 +115,20 @@ class Observer:
         self._node.destroy_node()
         self._context.try_shutdown()
 
+    def _on_latency(self, message: Any) -> None:
+        self.seen.busy = message.dropped_busy
+        self.seen.images.append({
+            **dict(zip(message.stages, message.stage_ms, strict=True)),
+            'step': message.step_ms, 'pipeline': message.pipeline_ms})
+
     def _on_tracks(self, message: Any) -> None:
-        self.visible.append(sum(track.area > 0 for track in message.tracks))
+        self.seen.visible.append(sum(track.area > 0 for track in message.tracks))
 
     def _on_diagnostics(self, message: Any) -> None:
         for status in message.status:
             for entry in status.values:
                 if entry.key == 'frames_in':
-                    self.frames_in = int(entry.value)
+                    self.seen.frames_in = int(entry.value)
 
 
 @contextmanager
@@ -126,45 +151,64 @@ def node(name: str, parameters: dict[str, Any], domain: int) -> Iterator[subproc
 
 
 def measure(size: tuple[int, int], rate: float, frames: int, model: str, threads: int,
-            domain: int) -> tuple[int, Observer]:
-    """Return (frames lost, what was observed) of one run; raise RuntimeError if a node ends."""
+            domain: int) -> Seen:
+    """Return what one run showed; raise RuntimeError if a node ends or hangs."""
     observer = Observer(domain)
     tracker = {'model_path': model, 'threads': threads, **EAGER}
     source = {'source': 'pattern', 'width': size[0], 'height': size[1], 'rate': float(rate),
               'max_frames': frames, 'loop': 'true'}
     try:
-        with node('instance_tracker', tracker, domain) as tracking, \
-                node('video_source', source, domain) as playing:
-            deadline = time.monotonic() + 15 + 2 * frames / rate
-            while playing.poll() is None:
+        with node('instance_tracker', tracker, domain) as tracking:
+            # Loading the model must not compete with the first images.
+            ready = time.monotonic() + START_SECONDS
+            while observer.seen.frames_in is None and tracking.poll() is None:
                 observer.spin(0.2)
-                if tracking.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f'instance_tracker ended with {tracking.poll()}'
-                                       if tracking.poll() is not None else 'timed out')
-            if playing.returncode:
-                raise RuntimeError(f'video_source ended with {playing.returncode}')
-            # The last count comes with a status, once a second.
-            observer.spin(2.2)
-        if observer.frames_in is None:
-            raise RuntimeError('the tracker sent no diagnostics')
-        return frames - observer.frames_in, observer
+                if time.monotonic() > ready:
+                    raise RuntimeError('the tracker sends no diagnostics')
+            with node('video_source', source, domain) as playing:
+                _play(observer, tracking, playing, 15 + 2 * frames / rate)
+        return observer.seen
     finally:
         observer.close()
 
 
-def overheads(latencies: list[Any]) -> dict[str, list[float]]:
+def _play(observer: Observer, tracking: subprocess.Popen, playing: subprocess.Popen,
+          seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while playing.poll() is None:
+        observer.spin(0.2)
+        if tracking.poll() is not None:
+            raise RuntimeError(f'instance_tracker ended with {tracking.poll()}')
+        if time.monotonic() > deadline:
+            raise RuntimeError('the video source does not come to its end')
+    if playing.returncode:
+        raise RuntimeError(f'video_source ended with {playing.returncode}')
+    # The last count comes with a status, once a second.
+    observer.spin(2.2)
+
+
+def in_own_process(settings: dict[str, str], *run: Any) -> Seen:
+    """Measure with an environment: Fast DDS reads its profile once in the life of a process."""
+    choose(settings)
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(measure, *run).result()
+
+
+def overheads(images: list[dict[str, float]]) -> dict[str, list[float]]:
     """Return milliseconds by name, one value an image; the first few images warm things up."""
     result: dict[str, list[float]] = {'overhead': [], 'network': [], 'transport': []}
-    for message in latencies[5:]:
-        stages = dict(zip(message.stages, message.stage_ms, strict=True))
-        around = stages['receive'] + stages['wait'] + message.step_ms
+    for spent in images[5:]:
+        around = spent['receive'] + spent['wait'] + spent['step']
         if math.isnan(around):
             raise RuntimeError('this middleware gives no reception timestamps')
-        result['overhead'].append(around - stages['network'])
-        result['network'].append(stages['network'])
-        result['transport'].append(message.pipeline_ms - around)
-        for name, spent in stages.items():
-            result.setdefault(f'stage {name}', []).append(spent)
+        result['overhead'].append(around - spent['network'])
+        result['network'].append(spent['network'])
+        result['transport'].append(spent['pipeline'] - around)
+        for name, value in spent.items():
+            result.setdefault(f'stage {name}', []).append(value)
+    if not result['overhead']:
+        raise RuntimeError(f'only {len(images)} images were computed')
     return result
 
 
@@ -178,22 +222,30 @@ def choose(settings: dict[str, str]) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, float]:
     """Measure every size with and without the transport; return the figures."""
-    lost_frames, paced_frames = (60, 40) if args.quick else (300, 150)
+    lost_frames, paced_frames = (60, 25) if args.quick else (300, 90)
     figures: dict[str, float] = {'frames': lost_frames, 'threads': args.threads}
     domain = 1 + os.getpid() % 90
     for name, size in SIZES.items():
         for suffix, settings in TRANSPORTS.items():
-            choose(settings)
-            lost, seen = measure(size, 30, lost_frames, args.model, args.threads, domain)
+            try:
+                seen = in_own_process(
+                    settings, size, 30, lost_frames, args.model, args.threads, domain)
+            except RuntimeError as error:
+                # A baseline that hangs is a result too; our own setting must not.
+                if not suffix:
+                    raise
+                print(f'{name:>6} {suffix[1:]:>10}: {error}', flush=True)
+                figures[f'lost_{name}{suffix}'] = lost_frames
+                continue
+            lost = lost_frames - (seen.frames_in or 0)
             figures[f'lost_{name}{suffix}'] = lost
             if not suffix:
-                figures[f'busy_{name}'] = \
-                    seen.latencies[-1].dropped_busy if seen.latencies else 0
+                figures[f'busy_{name}'] = seen.busy
             print(f'{name:>6} {suffix[1:] or "profile":>10}: {lost:4d} of {lost_frames} lost',
                   flush=True)
-        choose(TRANSPORTS[''])
-        _, seen = measure(size, 10, paced_frames, args.model, args.threads, domain)
-        spent = overheads(seen.latencies)
+        seen = in_own_process(
+            TRANSPORTS[''], size, PACE, paced_frames, args.model, args.threads, domain)
+        spent = overheads(seen.images)
         figures[f'tracks_{name}'] = percentile(seen.visible, 0.5)
         for kind in ('overhead', 'network', 'transport'):
             figures[f'{kind}_ms_{name}'] = round(percentile(spent[kind], 0.5), 3)
