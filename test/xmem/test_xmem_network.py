@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network's names, shapes and arithmetic, its variants, and its ONNX graphs."""
 
-import copy
 import json
 from pathlib import Path
 from typing import Any

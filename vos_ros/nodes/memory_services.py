@@ -31,7 +31,7 @@ from vos_ros.tracking.prompts import Designated
 from vos_ros.tracking.prompts import resolve
 
 if TYPE_CHECKING:
-    from vos_ros.nodes.base import TrackerNode
+    from vos_ros.nodes.memory_tracker import MemoryTrackerNode
 
 # What a caller can mend: told in the reply, not in the node's log as an error.
 _REFUSALS = (PromptError, images.ImageError, MemoryFileError, OSError, ValueError, KeyError)
@@ -41,8 +41,8 @@ class MemoryServices:
     """Advertises the services; their work is done on the node's worker between two frames."""
 
     def __init__(
-            self, node: 'TrackerNode', following: Following, recent: Recent, file: MemoryFile,
-            directory: Path) -> None:
+            self, node: 'MemoryTrackerNode', following: Following, recent: Recent,
+            file: MemoryFile, directory: Path) -> None:
         """Advertise; requests are answered from now on."""
         self._node = node
         self._following = following
@@ -169,7 +169,7 @@ class MemoryServices:
             path = path_inside(self._directory, request.path)
             if path.exists() and not request.overwrite:
                 raise FileExistsError(f'{path} exists; set overwrite to replace it')
-            writing = await self._node.submit(
+            writing: Any = await self._node.submit(
                 lambda: (self._following.ids, self._file.write(path)))
             response.ids = writing[0]
             response.bytes = await self._node.awaitable(writing[1])

@@ -45,9 +45,9 @@ CHECKPOINT = 'checkpoint.pt'
 _PARTS = ('network', 'imagenet', 'data', 'clips', 'freeze', 'train')
 _TRAIN = {
     'iterations': 10000, 'minutes': 0.0, 'stop_at': 0, 'batch': 4, 'objects': [3, 2, 1],
-    'lr': 4e-4, 'encoder_lr': 1e-4, 'weight_decay': 0.05, 'warmup': 0.02, 'floor': 0.02, 'clip_norm': 3.0,
-    'ema': 0.998, 'num_references': 2, 'deep_probability': 0.2, 'dice_weight': 1.0,
-    'bootstrap': {}, 'norm_batches': 16, 'seed': 0, 'threads': 0, 'workers': 1,
+    'lr': 4e-4, 'encoder_lr': 1e-4, 'weight_decay': 0.05, 'warmup': 0.02, 'floor': 0.02,
+    'clip_norm': 3.0, 'ema': 0.998, 'num_references': 2, 'deep_probability': 0.2,
+    'dice_weight': 1.0, 'bootstrap': {}, 'norm_batches': 16, 'seed': 0, 'threads': 0, 'workers': 1,
     'log_every': 50, 'save_every': 500}
 
 
