@@ -53,17 +53,17 @@ def to_labels(message: Any) -> NDArray[np.uint16]:
 def fill(message: Any, pixels: NDArray[Any], encoding: str) -> Any:
     """Put pixels, uint8 or uint16 [H, W] or [H, W, channels], into a sensor_msgs/Image; return it.
 
-    An array.array is the one type that rclpy takes without looking at every byte, whether its
-    field checks are on or off; memoryview.cast is what lets it take 16-bit pixels as bytes.
+    The bytes go straight into the array that the message holds: giving it another one makes rclpy
+    copy it once more (or, for other types with field checks on, look at every byte).
     """
     pixels = np.ascontiguousarray(pixels)
     message.height, message.width = pixels.shape[:2]
     message.encoding = encoding
     message.is_bigendian = int(sys.byteorder == 'big')
     message.step = pixels.strides[0]
-    data = array('B')
-    data.frombytes(pixels.data.cast('B'))
-    message.data = data
+    message.data = array('B')
+    # memoryview.cast is what lets an array of bytes take 16-bit pixels.
+    message.data.frombytes(pixels.data.cast('B'))
     return message
 
 
