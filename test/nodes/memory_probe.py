@@ -60,6 +60,8 @@ class MemoryProbe:
         self.process = self.ros.start(
             'memory_tracker', self._remaps, model_path=self._package, **self._parameters)
         self.ros.until(lambda: self._publishers() - before, 30, 'the memory tracker')
+        # It advertises before it loads what it saved.
+        self.ros.until(lambda: 'waiting for images' in self.process.output(), 30, 'its start')
         self.ros.connected(self.publisher, *KINDS)
 
     def _publishers(self):
