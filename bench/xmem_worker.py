@@ -66,7 +66,10 @@ class Ours:
     def step(self, image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
         """Return probabilities [objects + 1, H, W]."""
         ids = None if mask is None else list(range(1, len(mask) + 1))
-        return self.core.step(image, mask, ids, ids).probabilities
+        self.core.clock.start()
+        probabilities = self.core.step(image, mask, ids, ids).probabilities
+        self.core.clock.finish()
+        return probabilities
 
     def report(self) -> dict[str, Any]:
         """Return the tokens held and the median milliseconds of each stage."""
