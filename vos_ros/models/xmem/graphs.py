@@ -99,7 +99,7 @@ class DecodeGraph(GraphModule):
 
 
 def folded(network: XMem) -> XMem:
-    """Return a copy in evaluation mode whose batch norms are merged into their convolutions."""
+    """Return a copy for export: norms merged into convolutions, joint convolutions cut in two."""
     network = copy.deepcopy(network).eval()
     for module in list(network.modules()):
         last: tuple[str, nn.Conv2d] | None = None
@@ -110,6 +110,8 @@ def folded(network: XMem) -> XMem:
                 setattr(module, last[0], _fused(last[1], child))
                 setattr(module, name, nn.Identity())
                 last = None
+    for fuser in (network.decoder.fuser, network.value_encoder.fuser):
+        fuser.block1.split(fuser.x_dim)
     return network
 
 
