@@ -21,6 +21,8 @@ overhead_ms_<size>: median over the images of a 4 Hz run, at which the tracker i
       + step      decode, resize, association, label map, building and publishing of labels and
                   tracks
       - network   the onnxruntime call
+    node_ms_<size> is the part of it that is not the tracker's own (resize, association, label map;
+    bench/instances.py measures those): the price of ROS around the library.
     overhead_p95_ms_<size> is its 95th percentile, transport_ms_<size> the median from the stamp
     until the middleware has the image, network_ms_<size> the network's median.
 
@@ -57,9 +59,11 @@ TRANSPORTS: dict[str, dict[str, str]] = {
     '_large_data': {'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'},
 }
 TRACKER = '/instance_tracker'
+TRACKER_STAGES = ('resize', 'network', 'associate', 'labels')
 START_SECONDS = 60
 PACE = 4
-EAGER = {'birth_score': 0.02, 'keep_score': 0.01, 'confirm_keyframes': 1, 'min_area': 0.0005}
+EAGER = {'birth_score': 0.02, 'keep_score': 0.01, 'confirm_keyframes': 1, 'min_area': 0.0005,
+         'lost_keyframes': 1}
 
 
 @dataclass
@@ -197,12 +201,14 @@ def in_own_process(settings: dict[str, str], *run: Any) -> Seen:
 
 def overheads(images: list[dict[str, float]]) -> dict[str, list[float]]:
     """Return milliseconds by name, one value an image; the first few images warm things up."""
-    result: dict[str, list[float]] = {'overhead': [], 'network': [], 'transport': []}
+    result: dict[str, list[float]] = {'overhead': [], 'node': [], 'network': [], 'transport': []}
     for spent in images[5:]:
         around = spent['receive'] + spent['wait'] + spent['step']
         if math.isnan(around):
             raise RuntimeError('this middleware gives no reception timestamps')
         result['overhead'].append(around - spent['network'])
+        tracker = sum(spent.get(name, 0.0) for name in TRACKER_STAGES)
+        result['node'].append(around - tracker)
         result['network'].append(spent['network'])
         result['transport'].append(spent['pipeline'] - around)
         for name, value in spent.items():
@@ -247,7 +253,7 @@ def run(args: argparse.Namespace) -> dict[str, float]:
             TRANSPORTS[''], size, PACE, paced_frames, args.model, args.threads, domain)
         spent = overheads(seen.images)
         figures[f'tracks_{name}'] = percentile(seen.visible, 0.5)
-        for kind in ('overhead', 'network', 'transport'):
+        for kind in ('overhead', 'node', 'network', 'transport'):
             figures[f'{kind}_ms_{name}'] = round(percentile(spent[kind], 0.5), 3)
         figures[f'overhead_p95_ms_{name}'] = round(percentile(spent['overhead'], 0.95), 3)
         figures[f'overhead_to_network_{name}'] = round(
@@ -255,8 +261,8 @@ def run(args: argparse.Namespace) -> dict[str, float]:
         stages = ', '.join(f'{stage[6:]} {percentile(values, 0.5):.2f}'
                            for stage, values in spent.items() if stage.startswith('stage '))
         print(f'{name:>6} overhead {figures[f"overhead_ms_{name}"]:.2f} ms (p95 '
-              f'{figures[f"overhead_p95_ms_{name}"]:.2f}), network '
-              f'{figures[f"network_ms_{name}"]:.2f} ms, '
+              f'{figures[f"overhead_p95_ms_{name}"]:.2f}), node '
+              f'{figures[f"node_ms_{name}"]:.2f}, network {figures[f"network_ms_{name}"]:.2f} ms, '
               f'{figures[f"tracks_{name}"]} tracks; {stages}',
               flush=True)
     return figures
