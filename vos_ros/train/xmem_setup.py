@@ -89,7 +89,7 @@ def _scale_readers(network: XMem, f16: float, f8: float, f4: float) -> None:
     for fuser in (network.value_encoder.fuser, network.decoder.fuser):
         for reader in (fuser.block1.conv1, fuser.block1.downsample):
             if reader is not None:
-                reader.weight[:, :image].div_(f16)
+                reader.get_parameter('weight')[:, :image].div_(f16)
     network.decoder.up_16_8.skip_conv.weight.div_(f8)
     network.decoder.up_8_4.skip_conv.weight.div_(f4)
 
