@@ -43,10 +43,7 @@ demo: env
 	  $(if $(MODEL),--model '$(MODEL)') $(if $(BOX),--box '$(BOX)') $(if $(AT),--at '$(AT)')
 
 test: test-env
-	@# Node tests run real processes against the clock: on a loaded machine one may run out of time.
-	@# What failed is run once more, alone; what fails twice fails.
-	@export VOS_ROS_REQUIRE_ROS=1; $(RUN) python -m pytest $(PYTEST_ARGS) || { [ $$? -eq 1 ] && \
-	  $(RUN) python -m pytest --last-failed --last-failed-no-failures=none $(PYTEST_ARGS); }
+	@VOS_ROS_REQUIRE_ROS=1 $(RUN) python -m pytest $(PYTEST_ARGS)
 
 lint: test-env
 	@$(RUN) ruff check .
