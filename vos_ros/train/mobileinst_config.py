@@ -39,10 +39,18 @@ class ImageData:
 
 @dataclass(frozen=True)
 class VideoData:
-    """A YouTube-VIS-style set of real clips; empty: clips are synthetic, from the image data."""
+    """Video for the clip stages; empty: clips are synthetic, from the image data.
+
+    frames, annotations: a YouTube-VIS-style set.
+    folders: sets in the layout of DAVIS, real or simulated, in which every object has an id. Their
+        objects are of unknown class: they train masks, objectness and query passing.
+    share: how many of the clips come from the folders, when there are any.
+    """
 
     frames: str = ''
     annotations: str = ''
+    folders: tuple[str, ...] = ()
+    share: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -153,6 +161,8 @@ class TrainConfig:
                 raise ConfigError(f'stages: kind {stage.kind!r} is neither images nor clips')
             if stage.iterations < 1 or stage.batch < 1 or stage.gap < 1:
                 raise ConfigError('stages: iterations, batch and gap must be at least 1')
+        if not 0 <= self.video.share <= 1:
+            raise ConfigError(f'video.share {self.video.share} is not in [0, 1]')
         if not 0 <= self.optimiser.ema < 1:
             raise ConfigError(f'optimiser.ema {self.optimiser.ema} is not in [0, 1)')
 

@@ -31,7 +31,10 @@ from vos_ros.data.instances import Clip
 from vos_ros.data.instances import MaskedImage
 from vos_ros.data.synthetic_video import SyntheticVideo
 from vos_ros.data.synthetic_video import VideoConfig
+from vos_ros.data.video_clips import VideoClipConfig
+from vos_ros.data.video_clips import VideoClips
 from vos_ros.data.ytvis import YoutubeVis
+from vos_ros.evaluate.davis import find_sequences
 from vos_ros.train.losses import Target
 from vos_ros.train.mobileinst_config import ConfigError
 from vos_ros.train.mobileinst_config import expand
@@ -142,7 +145,7 @@ class ImageSamples(Dataset):
 
 
 class ClipSamples(Dataset):
-    """Two frames of a clip each, synthetic or from a YouTube-VIS set."""
+    """Two frames of a clip each, synthetic, from a YouTube-VIS set or from folders with ids."""
 
     def __init__(self, material: Material, config: TrainConfig, stage: Stage) -> None:
         """Take the material, or open the video set that the configuration names."""
@@ -157,12 +160,21 @@ class ClipSamples(Dataset):
                 raise ConfigError('stages: synthetic clips need preload: true')
             self.source = SyntheticVideo(material.images, material.cutouts, settings(
                 VideoConfig, config.synthetic, height=config.size[0], width=config.size[1]))
+        self.folders: VideoClips | None = None
+        self.share = config.video.share
+        if config.video.folders:
+            videos = [v for f in config.video.folders for v in find_sequences(expand(f))]
+            self.folders = VideoClips(videos, VideoClipConfig(config.size, 2, stage.gap))
 
     def __getitem__(self, index: int) -> tuple[tuple[NDArray[np.uint8], Target], ...]:
         """Return the two frames, each with its target; ids agree between them."""
         rng = np.random.default_rng([self.seed, 3, index])
         gap = int(rng.integers(1, self.gap + 1))
-        if isinstance(self.source, SyntheticVideo):
+        if self.folders is not None and rng.random() < self.share:
+            cut = self.folders.clip(rng, None)
+            unknown = np.full(int(cut.labels.max()), -1, np.int64)
+            clip = Clip(cut.frames, cut.labels.astype(np.uint16), unknown)
+        elif isinstance(self.source, SyntheticVideo):
             start = int(rng.integers(0, 30))
             pair = [start, start + gap]
             if rng.random() < 0.5:

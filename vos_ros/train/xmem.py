@@ -1,6 +1,6 @@
 # Copyright 2026 vos_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Train XMem on clips made from still images: `vos-ros train xmem --config FILE`.
+"""Train XMem on clips from still images and video: `vos-ros train xmem --config FILE`.
 
 One process on a CPU or GPU, or several under torchrun. A run can be stopped at any time and goes
 on from its last checkpoint. (XMem section 4.2; differences are listed in docs/training-xmem.md.)
@@ -33,7 +33,6 @@ from vos_ros.train.logs import RunLog
 from vos_ros.train.xmem_clip import ClipPlan
 from vos_ros.train.xmem_clip import ClipTrainer
 from vos_ros.train.xmem_data import clip_loader
-from vos_ros.train.xmem_data import load_material
 from vos_ros.train.xmem_loss import Bootstrap
 from vos_ros.train.xmem_setup import build_network
 from vos_ros.train.xmem_setup import calibrate
@@ -127,7 +126,7 @@ def train(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer = ClipTrainer(network, settings['dice_weight']).to(processes.device)
     loader = clip_loader(
-        load_material(config['data']), ClipConfig(**(config.get('clips') or {})),
+        config['data'], ClipConfig(**(config.get('clips') or {})),
         settings['batch'], tuple(settings['objects']),
         settings['seed'] * processes.world + processes.rank,
         saved['iteration'] if saved else 0, settings['workers'])

@@ -1,0 +1,174 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Short training clips from annotated video in the layout of DAVIS, real or simulated."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vos_ros.data.clip_looks import develop
+from vos_ros.data.compose import chain
+from vos_ros.data.compose import F32
+from vos_ros.data.compose import similarity
+from vos_ros.data.compose import warp_image
+from vos_ros.data.static_clips import LabelledClip
+from vos_ros.evaluate.davis import VideoSequence
+
+U8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class VideoClipConfig:
+    """How clips are cut from video.
+
+    size: height and width of the frames in pixels. frames: frames in a clip.
+    skip: two frames of a clip lie 1 to this many annotated frames apart.
+    zoom: range of the cut's short side, as a share of the video's. share: range of the size of the
+        object that the cut is made round (square root of its area), as a share of that side,
+        as far as the zoom allows.
+    turn: largest rotation of a whole clip, radians.
+    alike: how much more readily an object is chosen that looks like one chosen already.
+    """
+
+    size: tuple[int, int] = (224, 224)
+    frames: int = 3
+    skip: int = 5
+    zoom: tuple[float, float] = (0.45, 1.1)
+    share: tuple[float, float] = (0.12, 0.6)
+    turn: float = 0.15
+    alike: float = 6.0
+
+
+class VideoClips:
+    """Cut clips at random from videos; the same generator, the same clip."""
+
+    def __init__(self, sequences: Sequence[VideoSequence], config: VideoClipConfig) -> None:
+        """Take the videos; files are read when a clip is cut.
+
+        Raises ValueError when no video has as many annotated frames as a clip, or for a clip
+        size, length or skip that is too small.
+        """
+        if min(config.size) < 32 or config.frames < 1 or config.skip < 1:
+            raise ValueError(f'clip size {config.size} (at least 32), frames {config.frames} or '
+                             f'skip {config.skip} (at least 1) too small')
+        self.config = config
+        self._videos = [(s, [i for i, mask in enumerate(s.annotations) if mask is not None])
+                        for s in sequences]
+        self._videos = [(s, known) for s, known in self._videos if len(known) >= config.frames]
+        if not self._videos:
+            raise ValueError(f'no video has {config.frames} annotated frames')
+
+    def __len__(self) -> int:
+        """Return the number of videos in use."""
+        return len(self._videos)
+
+    def clip(self, rng: np.random.Generator, objects: int | None = 1, tries: int = 30,
+             ) -> LabelledClip:
+        """Cut one clip with up to `objects` objects, at least one of them in the first frame.
+
+        None keeps all objects, with the numbers that they have in the video.
+        """
+        for _ in range(tries):
+            clip = self._attempt(rng, objects)
+            if clip is not None:
+                return clip
+        raise ValueError(f'no object visible in the first frame after {tries} tries')
+
+    def _attempt(self, rng: np.random.Generator, objects: int | None) -> LabelledClip | None:
+        config = self.config
+        video, known = self._videos[int(rng.integers(len(self._videos)))]
+        indices = [known[i] for i in self._times(rng, len(known))]
+        first = video.labels(indices[0])
+        if first is None or not first.any():
+            return None
+        matrix = self._view(rng, first)
+        cut = _cut(first, matrix, config.size)
+        rgb = warp_image(video.image(indices[0]), matrix, *config.size)
+        chosen = choose_alike(rng, rgb, cut, 255 if objects is None else objects, config.alike)
+        if not len(chosen):
+            return None
+        table = np.arange(256, dtype=np.uint8)
+        if objects is not None:
+            table[:] = 0
+            table[chosen] = np.arange(1, len(chosen) + 1)
+        frames = np.empty((config.frames, *config.size, 3), np.uint8)
+        labels = np.empty(frames.shape[:3], np.uint8)
+        frames[0], labels[0] = rgb, table[cut]
+        for t, index in enumerate(indices[1:], 1):
+            frames[t] = warp_image(video.image(index), matrix, *config.size)
+            label = video.labels(index)
+            labels[t] = 0 if label is None else table[_cut(label, matrix, config.size)]
+        return LabelledClip(develop(rng, frames), labels)
+
+    def _times(self, rng: np.random.Generator, length: int) -> NDArray[np.intp]:
+        """Draw places in a list of annotated frames: in order, or backwards."""
+        steps = self.config.frames - 1
+        gaps = rng.integers(1, self.config.skip + 1, steps)
+        while gaps.sum() > length - 1:
+            gaps[int(gaps.argmax())] -= 1
+        start = int(rng.integers(length - int(gaps.sum())))
+        times = start + np.concatenate([[0], np.cumsum(gaps)]).astype(np.intp)
+        return times[::-1] if rng.random() < 0.5 else times
+
+    def _view(self, rng: np.random.Generator, labels: U8) -> F32:
+        """Draw the map from the video's pixels to the clip's: a cut round one of the objects."""
+        config = self.config
+        height, width = labels.shape
+        numbers = np.flatnonzero(np.bincount(labels.ravel(), minlength=2)[1:]) + 1
+        ys, xs = np.nonzero(labels == numbers[int(rng.integers(len(numbers)))])
+        pick = int(rng.integers(len(ys)))
+        wanted = math.sqrt(len(ys)) / math.exp(rng.uniform(*np.log(config.share)))
+        side = float(np.clip(wanted, *(np.array(config.zoom) * min(height, width))))
+        scale = min(config.size) / side
+        middle = np.array([xs[pick], ys[pick]]) + rng.normal(0, 0.15, 2) * side
+        # As much of the cut inside the picture as there can be.
+        extent = np.array([width, height])
+        half = np.minimum(np.array(config.size[::-1]) / scale, extent) / 2
+        low, high = half, extent - half
+        middle = np.clip(middle, low, high)
+        aspect = math.exp(rng.normal(0, 0.06))
+        matrix = similarity(scale, float(rng.uniform(-1, 1)) * config.turn,
+                            bool(rng.random() < 0.5), (float(middle[0]), float(middle[1])),
+                            (0.0, 0.0))
+        stretch = np.array([[aspect, 0, config.size[1] / 2], [0, 1 / aspect, config.size[0] / 2]],
+                           np.float32)
+        return chain(stretch, matrix)
+
+
+def _cut(labels: U8, matrix: F32, size: tuple[int, int]) -> U8:
+    out = cv2.warpAffine(labels, matrix, size[::-1], flags=cv2.INTER_NEAREST,
+                         borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.asarray(out, np.uint8)
+
+
+def choose_alike(rng: np.random.Generator, rgb: U8, labels: U8, objects: int, alike: float,
+                 ) -> NDArray[np.intp]:
+    """Choose up to so many of the objects in a frame, look-alikes together when there are any.
+
+    rgb uint8 [H, W, 3], labels uint8 [H, W]. alike: an object of the very colours of a chosen
+    one is chosen 1 + alike times as readily as one of quite other colours.
+    """
+    areas = np.bincount(labels.ravel(), minlength=2)
+    # Smaller than about one cell of the stride-16 maps, an object teaches little.
+    numbers = np.flatnonzero(areas[1:] >= max(24, labels.size // 250)) + 1
+    if not len(numbers):
+        return numbers
+    looks = []
+    for number in numbers:
+        pixels = rgb[labels == number].astype(np.float32)
+        looks.append(np.concatenate([pixels.mean(0), pixels.std(0)]))
+    features = np.stack(looks)
+    weights = np.sqrt(areas[numbers])
+    chosen: list[int] = []
+    while len(chosen) < min(objects, len(numbers)):
+        now = weights.copy()
+        if chosen:
+            apart = np.abs(features[:, None] - features[chosen]).mean(-1).min(1)
+            now *= 1 + alike * np.exp(-((apart / 12) ** 2))
+            now[chosen] = 0
+        chosen.append(int(rng.choice(len(numbers), p=now / now.sum())))
+    return numbers[chosen]
