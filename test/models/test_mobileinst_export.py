@@ -55,8 +55,16 @@ def calibrated(**settings):
     return model.eval()
 
 
+def options_for(size):
+    options = onnxruntime.SessionOptions()
+    for name, side in zip(('height', 'width'), size, strict=True):
+        options.add_free_dimension_override_by_name(name, side)
+    return options
+
+
 def run(path, **inputs):
-    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    options = options_for(inputs['image'].shape[1:3]) if 'image' in inputs else None
+    session = onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
     names = [o.name for o in session.get_outputs()]
     return dict(zip(names, session.run(None, inputs), strict=True))
 
@@ -78,8 +86,11 @@ def test_key_graph_agrees_with_torch(exported):
         found = run(folder / 'key.onnx', image=image[None])
         with torch.no_grad():
             expected = model(Normalise()(torch.from_numpy(image[None])))
-        assert set(found) == {'logits', 'objectness', 'kernels', 'mask_features', 'masks'}
+        cached = {'context'} if model.caches_context else set()
+        assert set(found) == {'logits', 'objectness', 'kernels', 'mask_features', 'masks'} | cached
         for name, value in found.items():
+            if name == 'context':
+                continue        # compared where it is used
             reference = expected[name][0].numpy()
             assert value.dtype == np.float32 and value.shape == reference.shape
             assert np.abs(reference).max() > 0.05, name
@@ -111,9 +122,63 @@ def test_reuse_takes_any_number_of_kernels(exported, count):
                                atol=1e-4 * max(1.0, np.abs(features).max()))
 
 
-@pytest.mark.parametrize('name', ['key.onnx', 'reuse.onnx'])
-def test_graphs_are_static_folded_and_standard(exported, name):
-    _, folder = exported
+@pytest.mark.parametrize('size', [(64, 192), (256, 320)])
+def test_graphs_agree_with_torch_at_other_sizes(exported, size):
+    model, folder = exported
+    image = np.random.default_rng(5).integers(0, 256, (1, *size, 3), np.uint8)
+    image = np.repeat(np.repeat(image[:, ::8, ::8], 8, 1), 8, 2)
+    found = run(folder / 'key.onnx', image=image)
+    with torch.no_grad():
+        expected = model(Normalise()(torch.from_numpy(image)))
+    found.pop('context', None)
+    for name, value in found.items():
+        reference = expected[name][0].numpy()
+        assert value.shape == reference.shape
+        assert np.abs(value - reference).max() <= 1e-4 * max(1.0, np.abs(reference).max()), name
+
+
+def test_cached_reuse_takes_the_deep_stages_of_another_frame(exported):
+    model, folder = exported
+    path = folder / 'reuse_cached.onnx'
+    assert path.is_file() == model.caches_context
+    assert ('reuse_cached' in load_package(folder).graphs) == model.caches_context
+    if not model.caches_context:
+        with pytest.raises(ValueError, match='cannot run without its deep stages'):
+            model.encode_between(torch.zeros(1, 3, *SIZE), torch.zeros(1, 64, 4, 6))
+        return
+    before, now = images(2, 7)
+    key = run(folder / 'key.onnx', image=before[None])
+    same = run(path, image=before[None], kernels=key['kernels'], context=key['context'])
+    scale = max(1.0, np.abs(key['masks']).max())
+    np.testing.assert_allclose(same['masks'], key['masks'], atol=1e-4 * scale, rtol=0)
+    later = run(path, image=now[None], kernels=key['kernels'], context=key['context'])
+    with torch.no_grad():
+        context = model.encode_keyframe(Normalise()(torch.from_numpy(before[None])))[3]
+        expected = model.encode_between(Normalise()(torch.from_numpy(now[None])), context)[0]
+    scale = max(1.0, float(expected.abs().max()))
+    np.testing.assert_allclose(later['mask_features'], expected.numpy(), atol=1e-4 * scale, rtol=0)
+    fresh = run(folder / 'reuse.onnx', image=now[None], kernels=key['kernels'])
+    assert np.abs(fresh['mask_features'] - later['mask_features']).max() > 1e-2 * scale
+    cached, full = (onnx.load(folder / name) for name in ('reuse_cached.onnx', 'reuse.onnx'))
+    assert len(cached.graph.node) < 0.6 * len(full.graph.node)
+
+
+@pytest.fixture(scope='module', params=[*BACKBONES, 'separable'])
+def fixed(request, tmp_path_factory):
+    settings = ({'backbone': 'topformer_tiny', 'separable': True, 'inject': False}
+                if request.param == 'separable' else {'backbone': request.param})
+    model = calibrated(**settings)
+    folder = tmp_path_factory.mktemp(f'fixed_{request.param}')
+    export_mobileinst(model, folder, SIZE, CLASSES, 'test', 'Apache-2.0', 'noise',
+                      free_size=False)
+    return model, folder
+
+
+@pytest.mark.parametrize('name', ['key.onnx', 'reuse.onnx', 'reuse_cached.onnx'])
+def test_graphs_of_one_size_are_static_folded_and_standard(fixed, name):
+    network, folder = fixed
+    if name == 'reuse_cached.onnx' and not network.caches_context:
+        pytest.skip('this backbone has no such graph')
     model = onnx.load(folder / name)
     ops = Counter(node.op_type for node in model.graph.node)
     assert {node.domain for node in model.graph.node} <= {'', 'ai.onnx'}
@@ -177,6 +242,7 @@ def test_half_storage_is_exact_between_torch_and_onnx(halved):
         expected = twin.eval()(Normalise()(torch.from_numpy(image)))
     found = run(package.graphs['key'], image=image)
     plain = run(halved['float32'] / 'key.onnx', image=image)
+    del found['context']    # torch does not give it; what is made of it is compared above
     for name, value in found.items():
         reference = expected[name][0].numpy()
         scale = max(1.0, np.abs(reference).max())
@@ -187,7 +253,7 @@ def test_half_storage_is_exact_between_torch_and_onnx(halved):
 
 def test_half_storage_is_undone_when_a_graph_is_loaded(halved, tmp_path):
     # Casts of weights and norms cost nothing at run time: the runtime folds both once
-    options = onnxruntime.SessionOptions()
+    options = options_for(SIZE)
     options.optimized_model_filepath = str(tmp_path / 'loaded.onnx')
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.log_severity_level = 3

@@ -124,6 +124,18 @@ def test_local_map_is_a_max_pool_to_one_sixty_fourth():
     assert pool_local(torch.randn(1, 3, 9, 12)).shape == (1, 3, 2, 2)
 
 
+def test_local_map_can_be_finer():
+    x = torch.randn(1, 3, 16, 24)
+    assert torch.equal(pool_local(x, 16), torch.nn.functional.max_pool2d(x, 2))
+    coarse, fine = (build({**SMALL, 'local_stride': stride}).eval() for stride in (64, 16))
+    fine.load_state_dict(coarse.state_dict())
+    image = torch.randn(1, 3, 128, 128)
+    with torch.no_grad():
+        assert not torch.allclose(coarse(image)['masks'], fine(image)['masks'])
+    with pytest.raises(ValueError, match='local_stride'):
+        build({**SMALL, 'local_stride': 24})
+
+
 def test_sine_position_follows_its_formula():
     table = sine_position(2, 5, 64, torch.zeros(1))
     assert table.shape == (10, 64)
@@ -224,9 +236,12 @@ def test_mask_decoder_is_the_papers_figure():
         e5 = se(decoder.enhance2, decoder.second[2](n5), x6)
         e4 = decoder.second[1](n4) + to(e5, l4)
         e3 = decoder.second[0](n3) + to(e4, l3)
-        found = decoder(x3, x4, x5, x6)
+        found, context = decoder(x3, x4, x5, x6)
+        between = decoder.between(x3, x4, context)
     assert found.shape == (1, 32, 32, 64)
-    torch.testing.assert_close(found, e3, rtol=1e-4, atol=1e-4 * e3.abs().max().item())
+    for given, expected in ((found, e3), (between, e3), (context, torch.cat([p5, e5], dim=1))):
+        torch.testing.assert_close(given, expected, rtol=1e-4,
+                                   atol=1e-4 * expected.abs().max().item())
 
 
 def test_queries_see_the_global_map_first_and_only_there():

@@ -19,7 +19,7 @@ def bench(*arguments):
 
 def test_quick_json(tiny_package):
     done = bench('--quick', '--json', '--model', str(tiny_package), '--peer',
-                 str(tiny_package / 'key.onnx'))
+                 str(tiny_package / 'key.onnx'), '--peer-size', '128', '192')
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])
     for threads in ('1t', '2t'):

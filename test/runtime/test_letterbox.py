@@ -84,6 +84,28 @@ def test_there_and_back_keeps_a_box():
     assert np.abs(np.array(box) - (400, 100, 501, 201)).max() <= 2
 
 
+@pytest.mark.parametrize('size, tolerance', [
+    ((480, 640), 3), ((720, 1280), 3), ((1080, 1920), 3), ((901, 1601), 0), ((2160, 3840), 3)])
+def test_halving_first_averages_what_the_pixels_cover(size, tolerance):
+    rng = np.random.default_rng(6)
+    coarse = rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    frame = cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)
+    letterbox = Letterbox(size, (320, 448))
+    height, width = letterbox.content_size
+    exact = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+    error = np.abs(letterbox.apply(frame)[:height, :width].astype(int) - exact)
+    assert error.max() <= tolerance
+
+
+def test_a_fine_pattern_does_not_come_through_as_another():
+    rows, columns = np.mgrid[:1080, :1920]
+    frame = np.repeat(((rows + columns) % 2 * 255).astype(np.uint8)[..., None], 3, axis=2)
+    letterbox = Letterbox((1080, 1920), (320, 448))
+    height, width = letterbox.content_size
+    content = letterbox.apply(frame)[:height, :width]
+    assert 126 <= content.min() and content.max() <= 129
+
+
 def test_wrong_frame_is_refused():
     letterbox = Letterbox((480, 640), (384, 640))
     for frame in (np.zeros((480, 641, 3), np.uint8), np.zeros((480, 640), np.uint8),

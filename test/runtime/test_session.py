@@ -8,11 +8,13 @@ import shutil
 import numpy as np
 import onnxruntime
 import pytest
+from tiny_model import export_tiny
 import yaml
 
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import PackageError
+from vos_ros.runtime.package import REUSE_FEATURES
 from vos_ros.runtime.package import write_package
 from vos_ros.runtime.session import choose_providers
 from vos_ros.runtime.session import Graph
@@ -43,8 +45,41 @@ def test_key_frame(network, image):
 def test_reuse_frame_gives_the_key_frames_masks_on_the_same_image(network, image):
     output = network.key(image)
     for rows in ([0], [3, 7, 1], list(range(12))):
-        masks = network.reuse(image, output.kernels[rows])
+        masks = network.reuse(image, output.kernels[rows], output.context)
         assert np.abs(masks - output.masks[rows]).max() < 1e-4
+
+
+@pytest.mark.parametrize('way', REUSE_FEATURES)
+def test_every_way_to_compute_reuse_frames(tiny_package, image, way):
+    network = MobileInst(load_package(tiny_package), reuse_features=way)
+    assert network.reuse_features == way and network.messages == ()
+    output = network.key(image)
+    masks = network.reuse(image, output.kernels[[3, 7]], output.context)
+    scale = np.abs(output.masks).max()
+    assert masks.shape == (2, 16, 24) and masks.dtype == np.float32
+    error = np.abs(masks - output.masks[[3, 7]])
+    assert (error.mean() < 2e-2 * scale) if way == 'motion' else (error.max() < 1e-4 * scale)
+    if way != 'full':
+        with pytest.raises(ValueError, match=f"'{way}' needs the context of a keyframe"):
+            network.reuse(image, output.kernels)
+
+
+def test_package_without_the_cached_graph_runs_in_full(tmp_path, tiny_package, image):
+    folder = shutil.copytree(tiny_package, tmp_path / 'old')
+    manifest = yaml.safe_load((folder / 'model.yaml').read_text())
+    del manifest['graphs']['reuse_cached']
+    (folder / 'model.yaml').write_text(yaml.safe_dump(manifest))
+    network = MobileInst(load_package(folder))
+    assert network.reuse_features == 'full'
+    assert network.messages == ('tiny has no graph reuse_cached: the frames between keyframes '
+                                'run in full',)
+    output = network.key(image)
+    assert output.context is None and len(network.reuse(image, output.kernels)) == 12
+
+
+def test_unknown_way_to_compute_reuse_frames(tiny_package):
+    with pytest.raises(ValueError, match="reuse_features is 'none', must be one of cached, full"):
+        MobileInst(load_package(tiny_package), reuse_features='none')
 
 
 def test_no_kernels_cost_no_run(network, image, monkeypatch):
@@ -113,7 +148,6 @@ def test_package_of_another_kind_is_refused(tmp_path, tiny_package):
 
 
 @pytest.mark.parametrize(('change', 'message'), [
-    ({'input': {'height': 128, 'width': 256}}, r'takes an image .*model\.yaml says'),
     ({'classes': ['a', 'b']}, 'logits for 3 classes, model.yaml names 2'),
 ])
 def test_graphs_that_contradict_the_manifest_are_refused(tmp_path, tiny_package, change, message):
@@ -123,6 +157,27 @@ def test_graphs_that_contradict_the_manifest_are_refused(tmp_path, tiny_package,
     (folder / 'model.yaml').write_text(yaml.safe_dump({**content, **change}))
     with pytest.raises(PackageError, match=message):
         MobileInst(load_package(folder))
+
+
+def test_a_graph_of_one_size_takes_no_other(tmp_path):
+    package = load_package(export_tiny(tmp_path / 'fixed', free_size=False))
+    assert MobileInst(package).mask_size == (16, 24)
+    with pytest.raises(PackageError, match=r'must take tensor\(uint8\)\(1, 64, 128'):
+        MobileInst(package, input_size=(64, 128))
+
+
+@pytest.mark.parametrize('size', [(64, 128), (192, 256)])
+def test_a_free_graph_runs_at_any_size_as_one_exported_for_it(tmp_path, tiny_package, size):
+    image = np.random.default_rng(6).integers(0, 255, (*size, 3), dtype=np.uint8)
+    free = MobileInst(load_package(tiny_package), input_size=size)
+    fixed = MobileInst(load_package(export_tiny(tmp_path / 'fixed', size, free_size=False)))
+    found, expected = free.key(image), fixed.key(image)
+    assert free.mask_size == fixed.mask_size == (size[0] // 8, size[1] // 8)
+    for name in ('logits', 'objectness', 'kernels', 'masks', 'mask_features'):
+        assert np.abs(getattr(found, name) - getattr(expected, name)).max() < 1e-4, name
+    kernels = expected.kernels[:3]
+    masks = [network.reuse(image, kernels, expected.context) for network in (free, fixed)]
+    assert np.abs(masks[0] - masks[1]).max() < 1e-4
 
 
 def test_exchanged_roles_are_refused(tmp_path, tiny_package):

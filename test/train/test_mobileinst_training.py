@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from vos_ros.data.simulate import write_clip
 from vos_ros.models.mobileinst import build
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
@@ -128,6 +129,33 @@ def test_clips_from_a_youtube_vis_folder(config, tmp_path):
     batch = collate_clips([clips[0], clips[1]])
     assert batch.images.shape == batch.later.images.shape == (2, 64, 128, 3)
     assert all(0 in t.ids.tolist() for t in (*batch.targets, *batch.later.targets))
+
+
+def test_folders_with_ids_train_masks_but_not_classes(config, tmp_path):
+    pictures = []
+    for t in range(4):
+        labels = np.zeros((96, 144), np.uint8)
+        labels[20:60, 20 + 4 * t:60 + 4 * t], labels[50:90, 90:130] = 3, 7
+        pictures.append((np.repeat(40 + 20 * labels[..., None], 3, 2), labels))
+    write_clip(tmp_path / 'video', 'blocks', pictures, 95)
+    mixed = replace(config, video=VideoData(folders=(str(tmp_path / 'video'),), share=0.5))
+    clips = ClipSamples(load_material(config), mixed, Stage('clips', gap=2))
+    unknown = [bool((clips[i][0][1].labels < 0).all()) and len(clips[i][0][1].labels) > 0
+               for i in range(16)]
+    assert 3 <= sum(unknown) <= 13
+    only = ClipSamples(load_material(config), replace(mixed, video=replace(
+        mixed.video, share=1.0)), Stage('clips', gap=2))
+    batch = collate_clips([only[0], only[1]])
+    assert batch.images.shape == (2, 128, 192, 3)
+    for before, after in zip(batch.targets, batch.later.targets, strict=True):
+        assert set(before.ids.tolist()) <= {2, 6}       # objects 3 and 7, counted from 0
+        assert set(before.ids.tolist()) & set(after.ids.tolist())
+        assert set(before.labels.tolist()) == {-1}
+    run = trainer(config, tmp_path / 'run')
+    terms = run.update(run.step, batch, True, torch.device('cpu'))
+    assert terms['dice'] > 0 and np.isfinite(terms['total'])
+    with pytest.raises(ConfigError, match=r'video\.share'):
+        replace(config, video=VideoData(share=2.0))
 
 
 def test_targets_without_objects_train_too(config, tmp_path):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clips made from stills, the loss, and a short training run that is stopped and resumed."""
 
+import itertools
 import json
 import math
 
@@ -11,12 +12,15 @@ from numpy.testing import assert_allclose
 import pytest
 import torch
 
+from vos_ros import cli
 from vos_ros.data.clip_motion import thin_plate_basis
 from vos_ros.data.coco import held_out
 from vos_ros.data.cutouts import Cutout
+from vos_ros.data.simulate import write_clip
 from vos_ros.data.static_clips import ClipConfig
 from vos_ros.data.static_clips import StaticClips
 from vos_ros.data.static_clips import Still
+from vos_ros.runtime.package import load_package
 from vos_ros.train.checkpoint import load_checkpoint
 from vos_ros.train.xmem import load_init
 from vos_ros.train.xmem import read_config
@@ -24,6 +28,7 @@ from vos_ros.train.xmem import train
 from vos_ros.train.xmem_clip import ClipPlan
 from vos_ros.train.xmem_clip import ClipTrainer
 from vos_ros.train.xmem_clip import read_memory
+from vos_ros.train.xmem_data import clip_loader
 from vos_ros.train.xmem_data import load_material
 from vos_ros.train.xmem_loss import Bootstrap
 from vos_ros.train.xmem_loss import bootstrapped_cross_entropy
@@ -256,6 +261,51 @@ def test_a_resumed_run_is_the_run_that_never_stopped(config, tmp_path):
     assert [row.split(',')[0] for row in rows] == ['iteration', '1', '2', '3', '4']
 
 
+def write_video(folder):
+    frames = []
+    for t in range(6):
+        rgb = np.full((72, 96, 3), 90, np.uint8)
+        rgb[20:50, 10 + 3 * t:45 + 3 * t] = (220, 20, 220)
+        frames.append((rgb, (rgb[..., 0] > 200).astype(np.uint8)))
+    write_clip(folder, 'block', frames, 95)
+
+
+def test_video_is_mixed_in_by_its_share_and_resumes(tmp_path):
+    write_coco(tmp_path, range(1, 11))
+    write_video(tmp_path / 'video')
+    data = {'coco': [{'images': str(tmp_path), 'annotations': str(tmp_path / 'instances.json')}],
+            'video': [str(tmp_path / 'video')], 'video_share': 0.5}
+
+    def batches(skip=0, **changes):
+        loader = clip_loader({**data, **changes}, ClipConfig(size=64, frames=3, sprites=0), 4,
+                             (1,), 0, skip, 0)
+        return list(itertools.islice(loader, 6))
+
+    def is_video(clip, label):      # its ground is even, that of the stills is not
+        return float(clip[0][label[0] == 0].float().std(0).mean()) < 20
+
+    both = [is_video(c, la) for frames, labels, _ in batches() for c, la in zip(frames, labels,
+                                                                               strict=True)]
+    assert 6 <= sum(both) <= 18
+    assert all(is_video(c, la) for frames, labels, _ in batches(coco=[], video_share=1)
+               for c, la in zip(frames, labels, strict=True))
+    first, later = batches()[2], batches(skip=2)[0]
+    assert (first[0] == later[0]).all()
+    with pytest.raises(ValueError, match='video_share'):
+        batches(video_share=1.5)
+    with pytest.raises(ValueError, match=r'data\.coco'):
+        batches(coco=[])
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        batches(video=[str(tmp_path / 'nowhere')])
+
+
+def test_training_runs_on_video(config, tmp_path):
+    write_video(tmp_path / 'video')
+    settings = read_config(config, [f'data.video=[{tmp_path / "video"}]', 'data.coco=[]',
+                                    'data.video_share=1', 'train.iterations=2'])
+    assert load_checkpoint(train(settings, tmp_path / 'run', device='cpu'))['iteration'] == 2
+
+
 def test_the_loss_can_be_learnt():
     torch.manual_seed(0)
     trainer = ClipTrainer(build_network(TINY, imagenet=False))
@@ -287,6 +337,22 @@ def test_starting_from_saved_weights(config, tmp_path):
                        averaged['decoder.pred.weight'])
     with pytest.raises(ValueError, match=r'decoder\.pred\.weight'):
         load_init(build_network({**TINY, 'up4_dim': 12}, imagenet=False), str(path))
+
+
+def test_a_package_is_exported_anew_from_its_own_weights(config, tmp_path, capsys):
+    saved = train(read_config(config, ['train.iterations=1']), tmp_path / 'a', device='cpu')
+    first, again = tmp_path / 'first', tmp_path / 'again'
+    assert cli.main(['export', 'xmem', '--checkpoint', str(saved), '--out', str(first),
+                     '--size', '64', '96', '--training-data', 'noise']) == 0
+    assert cli.main(['export', 'xmem', '--package', str(tmp_path / 'none')]) == 1
+    assert 'none' in capsys.readouterr().err
+    assert cli.main(['export', 'xmem', '--package', str(first), '--out', str(again)]) == 0
+    a, b = load_package(first), load_package(again)
+    assert (b.name, b.input_size, b.training_data) == (a.name, (64, 96), 'noise')
+    assert b.figures == a.figures == {'iterations': 1}
+    assert b.weights.read_bytes() == a.weights.read_bytes()
+    assert cli.main(['export', 'xmem', '--checkpoint', str(saved)]) == 1
+    assert '--training-data' in capsys.readouterr().err
 
 
 def test_configuration_mistakes_are_named(config, tmp_path):

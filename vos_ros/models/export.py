@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """PyTorch networks to ONNX graphs, and MobileInst to a model package.
 
-Graphs have a static input size, so every pool is plain and every shape a constant; the batch norms
-are folded and constants computed at export.
+MobileInst's graphs name the sides of the image, `height` and `width`: whoever loads them says
+which size is meant, and onnxruntime then folds every shape to a constant, as if the size had been
+fixed here.  So one file serves all the input sizes of a latency budget.  A graph of one size, for
+tools that want that, is exported on request.  Batch norms are folded and constants computed.
 """
 
 from collections.abc import Mapping
@@ -26,6 +28,7 @@ from torch import Tensor
 
 from vos_ros.models.mobileinst.efficientnet_lite import IMAGENET_MEAN
 from vos_ros.models.mobileinst.efficientnet_lite import IMAGENET_STD
+from vos_ros.models.mobileinst.layers import size_of
 from vos_ros.models.mobileinst.network import MobileInst
 from vos_ros.models.mobileinst.network import pool_local
 from vos_ros.models.mobileinst.network import product
@@ -58,23 +61,26 @@ class Normalise(nn.Module):
 
 
 class KeyGraph(nn.Module):
-    """Everything for a keyframe: image uint8 [1,H,W,3] to the five outputs of key.onnx."""
+    """Everything for a keyframe: image uint8 [1,H,W,3] to the outputs of key.onnx."""
 
-    outputs = ('logits', 'objectness', 'kernels', 'mask_features', 'masks')
+    outputs: tuple[str, ...] = ('logits', 'objectness', 'kernels', 'mask_features', 'masks')
 
     def __init__(self, model: MobileInst) -> None:
         super().__init__()
+        if model.caches_context:
+            self.outputs = (*self.outputs, 'context')
         self.normalise = Normalise()
         self.model = model
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        x_global, x_mask, features = self.model.encode(self.normalise(image))
+        x_global, x_mask, features, context = self.model.encode_keyframe(self.normalise(image))
         decoder = self.model.instance_decoder
-        found = decoder.decode_local(decoder.decode_global(x_global), pool_local(x_mask))
+        found = decoder.decode_local(decoder.decode_global(x_global),
+                                     pool_local(x_mask, self.model.config.local_stride))
         masks = product(found.kernels, features)
         # flatten, not [0]: a reshape is free where an index is a copy
-        return tuple(x.flatten(0, 1) for x in (found.logits, found.objectness, found.kernels,
-                                               features, masks))
+        found_maps = (found.logits, found.objectness, found.kernels, features, masks, context)
+        return tuple(x.flatten(0, 1) for x in found_maps[:len(self.outputs)])
 
 
 class ReuseGraph(nn.Module):
@@ -88,10 +94,23 @@ class ReuseGraph(nn.Module):
         self.model = model
 
     def forward(self, image: Tensor, kernels: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.model.encode(self.normalise(image))[2]
-        dim, h, w = (int(s) for s in features.shape[1:])
-        masks = (kernels @ features.reshape(dim, h * w)).reshape(-1, h, w)
-        return features.flatten(0, 1), masks
+        return follow(kernels, self.model.encode(self.normalise(image))[2])
+
+
+class CachedReuseGraph(ReuseGraph):
+    """The same with a keyframe's context [2 C,H/32,W/32] in place of the deep stages."""
+
+    def forward(self, image: Tensor, kernels: Tensor,  # type: ignore[override]
+                context: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.model.encode_between(self.normalise(image), context.unsqueeze(0))
+        return follow(kernels, features)
+
+
+def follow(kernels: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mask features [D,h,w] of the features [1,D,h,w], and masks [n,h,w] of kernels [n,D]."""
+    dim, (h, w) = int(features.shape[1]), size_of(features)
+    masks = (kernels @ features.reshape(dim, h * w)).reshape(-1, h, w)
+    return features.flatten(0, 1), masks
 
 
 def export_onnx(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str],
@@ -239,10 +258,13 @@ def check_input_size(size: Sequence[int]) -> tuple[int, int]:
 def export_mobileinst(model: MobileInst, out_dir: str | Path, input_size: Sequence[int],
                       classes: Sequence[str], name: str, licence: str, training_data: str,
                       figures: Mapping[str, Any] | None = None,
-                      storage: str = 'float32') -> Path:
-    """Write key.onnx, reuse.onnx, model.safetensors and model.yaml into `out_dir`.
+                      storage: str = 'float32', free_size: bool = True) -> Path:
+    """Write the graphs key, reuse and reuse_cached, model.safetensors and model.yaml.
 
-    input_size: (height, width), multiples of 64.  classes: one name for each class logit.
+    reuse_cached is left out for a backbone that cannot stop at 1/16 (`caches_context`).
+
+    input_size: (height, width), multiples of 64; the size to run at unless a budget takes another.
+    free_size: False makes graphs of this size alone.  classes: one name for each class logit.
     training_data: what the weights were trained on, in words.  figures: measured results.
     storage: 'float16' rounds the weights to half precision and halves the files; graphs and
     model.safetensors hold the same rounded numbers, and everything computes in float32 as before.
@@ -264,15 +286,23 @@ def export_mobileinst(model: MobileInst, out_dir: str | Path, input_size: Sequen
         model = copy.deepcopy(model)
         rounded = round_weights(model)
     image = torch.zeros(1, height, width, 3, dtype=torch.uint8)
-    kernels = torch.zeros(5, model.config.kernel_dim)
+    inputs = {'image': image, 'kernels': torch.zeros(5, model.config.kernel_dim)}
+    free: dict[str, dict[int, str]] = {'image': {1: 'height', 2: 'width'}} if free_size else {}
+    any_number = {**free, 'kernels': {0: 'n'}, 'masks': {0: 'n'}}
+    key = KeyGraph(model)
     graphs = {
-        'key': export_onnx(KeyGraph(model), {'image': image}, KeyGraph.outputs, out / 'key.onnx',
+        'key': export_onnx(key, {'image': image}, key.outputs, out / 'key.onnx', dynamic=free,
                            half_weights=half),
-        'reuse': export_onnx(ReuseGraph(model), {'image': image, 'kernels': kernels},
-                             ReuseGraph.outputs, out / 'reuse.onnx',
-                             dynamic={'kernels': {0: 'n'}, 'masks': {0: 'n'}},
-                             half_weights=half),
+        'reuse': export_onnx(ReuseGraph(model), inputs, ReuseGraph.outputs, out / 'reuse.onnx',
+                             dynamic=any_number, half_weights=half),
     }
+    if model.caches_context:
+        inputs['context'] = torch.zeros(2 * model.config.mask_dim, height // 32, width // 32)
+        if free_size:
+            any_number['context'] = {1: 'context_height', 2: 'context_width'}
+        graphs['reuse_cached'] = export_onnx(
+            CachedReuseGraph(model), inputs, ReuseGraph.outputs, out / 'reuse_cached.onnx',
+            dynamic=any_number, half_weights=half)
     weights = out / 'model.safetensors'
     state = {key: (value.half() if key in rounded else value).detach().cpu().contiguous()
              for key, value in model.state_dict().items()}

@@ -8,6 +8,18 @@ from numpy.typing import NDArray
 
 # ImageNet's mean in RGB: after normalisation in the graph the padding is (nearly) zero.
 MEAN_COLOUR = (124, 116, 104)
+# A frame that is this many times too large is halved first.
+_HALVED = 2.5
+
+
+def ordered(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a frame as OpenCV takes it: channels one after the other, copied if they are not."""
+    if frame.strides[1:] == (3, -1) and frame.strides[0] > 0:
+        return cv2.cvtColor(  # type: ignore[return-value]  # uint8 in and out
+            frame[:, :, ::-1], cv2.COLOR_BGR2RGB)
+    if frame.strides[1:] == (3, 1) and frame.strides[0] > 0:
+        return frame
+    return np.ascontiguousarray(frame)
 
 
 class Letterbox:
@@ -36,13 +48,22 @@ class Letterbox:
         height, width = self.content_size
         self._content = self._input[:height, :width]
         # Below one half, linear sampling skips pixels and lets thin edges flicker from frame to
-        # frame, so all covered pixels are averaged; above, linear skips none and is 5x faster.
-        self._interpolation = cv2.INTER_AREA if scale <= 0.5 else cv2.INTER_LINEAR
+        # frame, so all covered pixels must be averaged.  cv2.INTER_AREA does, but slowly for
+        # large frames.  Halving exactly is a fast special case of it, and what is left is small.
+        # Halving down to less than 1.25 times the size would blur visibly.
+        self._halves: list[NDArray[np.uint8]] = []
+        rows, columns = frame_size
+        while rows % 2 == columns % 2 == 0 and min(rows / height, columns / width) >= _HALVED:
+            rows, columns = rows // 2, columns // 2
+            self._halves.append(np.empty((rows, columns, 3), np.uint8))
+        skips = rows >= 2 * height or columns >= 2 * width
+        self._interpolation = cv2.INTER_AREA if skips else cv2.INTER_LINEAR
 
     def apply(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the network's input for a frame, uint8 [height, width, 3].
 
-        frame: uint8 [height, width, 3] of ``frame_size``; rows may be strided.  The array
+        frame: uint8 [height, width, 3] of ``frame_size``; rows may be strided, channels reversed
+        (a BGR picture's [:, :, ::-1], which is put in order on the small picture).  The array
         returned is the same one each time: it is valid until the next call.
         Raises ValueError for a frame of another size or type.
         """
@@ -50,13 +71,18 @@ class Letterbox:
             raise ValueError(f'frame is {frame.dtype}{frame.shape}, '
                              f'must be uint8{(*self.frame_size, 3)}')
         height, width = self.content_size
-        if (height, width) == self.frame_size:
+        reverse = frame.strides[1:] == (3, -1)
+        frame = ordered(frame[:, :, ::-1] if reverse else frame)
+        for half in self._halves:
+            frame = cv2.resize(  # type: ignore[assignment]  # uint8 in and out
+                frame, half.shape[1::-1], dst=half, interpolation=cv2.INTER_AREA)
+        if frame.shape[:2] == (height, width):
             self._content[:] = frame
         else:
-            if frame.strides[1:] != (3, 1) or frame.strides[0] < 0:
-                frame = np.ascontiguousarray(frame)
             cv2.resize(frame, (width, height), dst=self._content,
                        interpolation=self._interpolation)
+        if reverse:
+            cv2.cvtColor(self._content, cv2.COLOR_BGR2RGB, dst=self._content)
         return self._input
 
     def mask_to_frame(

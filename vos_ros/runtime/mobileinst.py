@@ -1,18 +1,25 @@
 # Copyright 2026 vos_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""MobileInst's two graphs as two calls: key frames find instances, reuse frames follow them."""
+"""MobileInst's graphs as two calls: key frames find instances, reuse frames follow them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vos_ros.runtime.motion import KeyframeView
+from vos_ros.runtime.motion import Motion
 from vos_ros.runtime.package import ModelPackage
 from vos_ros.runtime.package import PackageError
+from vos_ros.runtime.package import REUSE_FEATURES
 from vos_ros.runtime.session import Graph
 
 _KEY_OUTPUTS = ('logits', 'objectness', 'kernels', 'masks', 'mask_features')
+
+# What a keyframe leaves for them: deep features, or a view of it for optical flow.
+Context = NDArray[np.float32] | KeyframeView | None
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class KeyOutput:
     kernels: float32 [N, D].
     masks: float32 [N, h, w], mask logits = kernels · mask_features.
     mask_features: float32 [D, h, w]; the kernel of any frame can be multiplied with it.
+    context: what ``reuse`` needs of this frame; None where it needs nothing.
     """
 
     logits: NDArray[np.float32]
@@ -31,14 +39,19 @@ class KeyOutput:
     kernels: NDArray[np.float32]
     masks: NDArray[np.float32]
     mask_features: NDArray[np.float32]
+    context: Context = None
 
 
 class MobileInst:
     """A mobileinst package, loaded: ``key`` runs everything, ``reuse`` skips the decoder.
 
-    input_size: (height, width) of the image both calls take.
+    input_size: (height, width) of the image both calls take; the package's own when not
+        given, any multiples of 64 when the graphs leave it open, as those of vos-ros export do.
     mask_size: (h, w) of the masks both calls give.
     threads, providers, spinning, arena: see ``vos_ros.runtime.session.Graph``.
+    reuse_features: what runs on reuse frames.  'cached': the backbone to 1/16; what is deeper is
+        taken from the keyframe (a package without a graph for that runs in full, which
+        ``messages`` says).  'full': all of it.  'motion': no network, masks move by optical flow.
 
     Raises PackageError when the package is of another kind or its graphs contradict model.yaml,
     GraphError when onnxruntime cannot load a graph.
@@ -46,18 +59,36 @@ class MobileInst:
 
     def __init__(
             self, package: ModelPackage, threads: int = 1, providers: Sequence[str] = ('cpu',), *,
-            spinning: bool = False, arena: bool = True) -> None:
+            spinning: bool = False, arena: bool = True,
+            input_size: tuple[int, int] | None = None, reuse_features: str = 'cached') -> None:
         """Load both graphs and check that they fit each other and the package."""
+        if reuse_features not in REUSE_FEATURES:
+            raise ValueError(f'reuse_features is {reuse_features!r}, must be one of '
+                             f'{", ".join(REUSE_FEATURES)}')
         if package.kind != 'mobileinst':
             raise PackageError(f'{package.path}: is of kind {package.kind!r}, not mobileinst')
         self.package = package
-        self.input_size = package.input_size
-        self._key = Graph(package.graphs['key'], threads, providers,
-                          spinning=spinning, arena=arena)
-        self._reuse = Graph(package.graphs['reuse'], threads, providers,
-                            spinning=spinning, arena=arena)
+        self.input_size = input_size or package.input_size
+        sides = free_sides(self.input_size)
+
+        def load(name: str) -> Graph:
+            return Graph(package.graphs[name], threads, providers, spinning=spinning, arena=arena,
+                         sides=sides)
+
+        self._key = load('key')
+        messages = self._key.messages
+        if reuse_features == 'cached' and 'reuse_cached' not in package.graphs:
+            reuse_features = 'full'
+            messages += (f'{package.name} has no graph reuse_cached: the frames between keyframes '
+                         'run in full',)
+        self.reuse_features = reuse_features
+        graph = REUSE_FEATURES[reuse_features]
+        self._reuse = Motion() if graph is None else load(graph)
+        if isinstance(self._reuse, Graph):
+            messages += self._reuse.messages
         self.providers = self._key.providers
-        self.messages = tuple(dict.fromkeys(self._key.messages + self._reuse.messages))
+        self.messages = tuple(dict.fromkeys(messages))
+        self._key_outputs = _KEY_OUTPUTS + (('context',) if reuse_features == 'cached' else ())
         self._check_graphs()
         features = self._key.outputs['mask_features'][1]
         self.kernel_dim = int(features[0])
@@ -73,32 +104,49 @@ class MobileInst:
 
         image: uint8 [height, width, 3] RGB at ``input_size`` (letterboxed by the caller).
         """
-        return KeyOutput(**self._key.run(_KEY_OUTPUTS, image=np.ascontiguousarray(image)[None]))
+        output = KeyOutput(
+            **self._key.run(self._key_outputs, image=np.ascontiguousarray(image)[None]))
+        if isinstance(self._reuse, Motion):
+            output = replace(output, context=self._reuse.view(image, output.mask_features))
+        return output
 
     def reuse(
             self, image: NDArray[np.uint8], kernels: NDArray[np.float32],
-            ) -> NDArray[np.float32]:
-        """Run backbone and mask decoder, and multiply earlier kernels with this frame's features.
+            context: Context = None) -> NDArray[np.float32]:
+        """Follow the kernels of a keyframe; context: the ``KeyOutput.context`` of that keyframe.
 
         The paper's M^{t+i} = K^t · X_mask^{t+i}.  kernels: float32 [n, D].  Returns mask logits
         float32 [n, h, w].  With no kernel there is nothing to compute, and nothing is.
+        Raises ValueError without the context that ``reuse_features`` needs.
         """
         if not len(kernels):
             return np.zeros((0, *self.mask_size), np.float32)
-        outputs = self._reuse.run(
-            ('masks',), image=np.ascontiguousarray(image)[None],
-            kernels=np.ascontiguousarray(kernels, dtype=np.float32))
-        return outputs['masks']
+        kernels = np.ascontiguousarray(kernels, dtype=np.float32)
+        if isinstance(self._reuse, Motion):
+            if not isinstance(context, KeyframeView):
+                raise ValueError("reuse_features 'motion' needs the context of a keyframe")
+            return self._reuse.follow(image, kernels, context)
+        inputs: dict[str, NDArray] = {'image': np.ascontiguousarray(image)[None],
+                                      'kernels': kernels}
+        if self.reuse_features == 'cached':
+            if not isinstance(context, np.ndarray):
+                raise ValueError("reuse_features 'cached' needs the context of a keyframe")
+            inputs['context'] = context
+        return self._reuse.run(('masks',), **inputs)['masks']
 
     def warm(self) -> None:
         """Run both graphs once, so that the first frame does not pay for first allocations."""
         image = np.zeros((*self.input_size, 3), np.uint8)
-        self.reuse(image, self.key(image).kernels[:1])
+        output = self.key(image)
+        self.reuse(image, output.kernels[:1], output.context)
 
     def _check_graphs(self) -> None:
-        for name, graph, inputs, outputs in (
-                ('key', self._key, {'image'}, set(_KEY_OUTPUTS)),
-                ('reuse', self._reuse, {'image', 'kernels'}, {'masks'})):
+        cached = self.reuse_features == 'cached'
+        graphs = [('key', self._key, {'image'}, set(self._key_outputs))]
+        if isinstance(self._reuse, Graph):
+            graphs.append((self._reuse.path.stem, self._reuse,
+                           {'image', 'kernels'} | ({'context'} if cached else set()), {'masks'}))
+        for name, graph, inputs, outputs in graphs:
             where = f'{graph.path}: graph {name}'
             if graph.inputs.keys() != inputs:
                 raise PackageError(f'{where} takes {", ".join(graph.inputs)}, '
@@ -109,8 +157,9 @@ class MobileInst:
             kind, shape = graph.inputs['image']
             expected = (1, *self.input_size, 3)
             if kind != 'tensor(uint8)' or shape != expected:
-                raise PackageError(f'{where} takes an image {kind}{shape}, model.yaml says '
-                                   f'tensor(uint8){expected}')
+                raise PackageError(f'{where} takes an image {kind}{shape}, must take '
+                                   f'tensor(uint8){expected}: the input size of model.yaml, or '
+                                   'another one where the graphs leave it free')
         classes = self._key.outputs['logits'][1][-1]
         if classes != len(self.package.classes):
             raise PackageError(f'{self._key.path}: gives logits for {classes} classes, model.yaml '
@@ -119,7 +168,21 @@ class MobileInst:
         if len(features) != 3 or not all(isinstance(side, int) for side in features):
             raise PackageError(f'{self._key.path}: mask_features is {features}, must be three '
                                'fixed sides')
+        if isinstance(self._reuse, Motion):
+            return
         width = self._reuse.inputs['kernels'][1][-1]
         if width != features[0]:
             raise PackageError(f'{self._reuse.path}: takes kernels of {width} numbers, the key '
                                f'graph gives {features[0]}')
+        if cached:
+            taken, given = self._reuse.inputs['context'][1], self._key.outputs['context'][1]
+            if taken != given:
+                raise PackageError(f'{self._reuse.path}: takes a context {taken}, the key graph '
+                                   f'gives {given}')
+
+
+def free_sides(input_size: tuple[int, int]) -> dict[str, int]:
+    """Return the lengths of the dimensions that exported graphs leave free, by name."""
+    height, width = input_size
+    return {'height': height, 'width': width,
+            'context_height': height // 32, 'context_width': width // 32}

@@ -13,6 +13,7 @@
     graphs:
       key: {file: key.onnx, sha256: 9f86d0...}
       reuse: {file: reuse.onnx, sha256: 60303a...}
+      reuse_cached: {file: reuse_cached.onnx, sha256: fd61a0...}     # optional
     network: {backbone: efficientnet_lite0, ...}
     weights: {file: model.safetensors, sha256: 2c26b4...}      # optional
     training_data: what the weights were trained on
@@ -45,6 +46,9 @@ KINDS: dict[str, tuple[tuple[str, ...], int]] = {
     'mobileinst': (('key', 'reuse'), 64),
     'xmem': ((), 16),
 }
+# How a mobileinst computes the frames between keyframes → the graph that it needs for that.
+REUSE_FEATURES = {'cached': 'reuse_cached', 'full': 'reuse', 'motion': None}
+
 _REQUIRED = ('format', 'kind', 'name', 'licence', 'input', 'classes', 'graphs', 'network',
              'training_data')
 _OPTIONAL = ('weights', 'figures')

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """One ONNX graph as a callable, by onnxruntime."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
+import functools
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +35,9 @@ _DTYPES = {
     'tensor(uint8)': np.uint8, 'tensor(int8)': np.int8, 'tensor(int32)': np.int32,
     'tensor(int64)': np.int64, 'tensor(bool)': np.bool_,
 }
+
+# An empty array of each type of tensor: what `Graph` checks of a value that stays in onnxruntime.
+_TYPED: dict[str, NDArray] = {kind: np.zeros((), dtype) for kind, dtype in _DTYPES.items()}
 
 
 class GraphError(Exception):
@@ -64,6 +70,19 @@ def choose_providers(wanted: Sequence[str]) -> tuple[list[str], list[str]]:
     return chosen, messages
 
 
+@functools.cache
+def _share_arena() -> None:
+    """Make the arena of graphs that are `shared`, once in a process."""
+    place = onnxruntime.OrtMemoryInfo(
+        'Cpu', onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0,
+        onnxruntime.OrtMemType.DEFAULT)
+    # 0 and -1 leave the choice to onnxruntime: no limit, its own sizes.
+    sizes = onnxruntime.OrtArenaCfg({
+        'max_mem': 0, 'arena_extend_strategy': -1, 'initial_chunk_size_bytes': -1,
+        'max_dead_bytes_per_chunk': -1})
+    onnxruntime.create_and_register_allocator(place, sizes)
+
+
 class Graph:
     """An ONNX graph that is loaded and ready.
 
@@ -75,8 +94,13 @@ class Graph:
         key frame on two threads took 116 ms instead of 65 ms.  Boards are busy, so it is off.
     arena: True keeps freed tensors for the next run.  False gives about 10 MB back and was no
         slower; measure it on the board before relying on either.
+    sides: lengths of dimensions that the graph leaves free, by their names; onnxruntime then plans
+        for them as for fixed ones.  A name that the graph does not have is ignored.
     plan: True lays a run's tensors out in one block once their sizes are known.  For large graphs
         that block comes on top of what the arena holds: XMem's peak is 220 MiB lower without.
+    shared: True takes the arena that all such graphs of this process have in common.  For graphs
+        that never run at the same time: each finds the room that another one has left, and
+        XMem's three need some 150 MiB less with three objects (bench/xmem.py).
 
     Raises GraphError when the file is no graph that this onnxruntime can load.
     """
@@ -84,7 +108,8 @@ class Graph:
     def __init__(
             self, path: str | os.PathLike[str], threads: int = 1,
             providers: Sequence[str] = ('cpu',), *, spinning: bool = False,
-            arena: bool = True, plan: bool = True) -> None:
+            arena: bool = True, plan: bool = True, shared: bool = False,
+            sides: Mapping[str, int] | None = None) -> None:
         """Load the graph."""
         if threads < 1:
             raise GraphError(f'threads is {threads}, must be at least 1')
@@ -96,7 +121,12 @@ class Graph:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.enable_cpu_mem_arena = arena
         options.enable_mem_pattern = plan
+        if shared:
+            _share_arena()
+            options.add_session_config_entry('session.use_env_allocators', '1')
         options.log_severity_level = 3
+        for name, length in (sides or {}).items():
+            options.add_free_dimension_override_by_name(name, length)
         flag = '1' if spinning else '0'
         options.add_session_config_entry('session.intra_op.allow_spinning', flag)
         chosen, messages = choose_providers(providers)
@@ -133,7 +163,32 @@ class Graph:
             raise GraphError(f'{self.path}: {error}') from error
         return dict(zip(outputs, values, strict=True))
 
-    def _check(self, inputs: dict[str, NDArray]) -> None:
+    def run_kept(self, kept: Sequence[str],
+                 **inputs: NDArray | onnxruntime.OrtValue) -> dict[str, Any]:
+        """Run the graph; the outputs named in `kept` stay in onnxruntime's memory.
+
+        They are made for another graph, which takes them as inputs of this method: a large one is
+        then not copied to numpy and back.  The other outputs are numpy arrays.
+        Raises GraphError as a call does.
+        """
+        seen: dict[str, NDArray] = {}
+        feeds: dict[str, onnxruntime.OrtValue] = {}
+        for name, value in inputs.items():
+            if isinstance(value, onnxruntime.OrtValue):
+                feeds[name] = value
+                seen[name] = np.broadcast_to(_TYPED[value.data_type()], value.shape())
+            else:
+                seen[name] = np.ascontiguousarray(value)
+                feeds[name] = onnxruntime.OrtValue.ortvalue_from_numpy(seen[name])
+        self._check(seen)
+        try:
+            values = self._session.run_with_ort_values(self._output_names, feeds)
+        except Exception as error:  # as above
+            raise GraphError(f'{self.path}: {error}') from error
+        return {name: value if name in kept else value.numpy()
+                for name, value in zip(self._output_names, values, strict=True)}
+
+    def _check(self, inputs: Mapping[str, NDArray]) -> None:
         if inputs.keys() != self.inputs.keys():
             raise GraphError(f'{self.path}: takes {", ".join(self.inputs)}, '
                              f'was given {", ".join(inputs) or "nothing"}')

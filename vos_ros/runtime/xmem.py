@@ -42,7 +42,7 @@ class OnnxXMem:
         self.hidden_dim = int(package.network['hidden_dim'])
         self.digest = package.digest
         self._key, self._value, self._decode = (
-            Graph(package.graphs[name], threads, providers, plan=False)
+            Graph(package.graphs[name], threads, providers, plan=False, shared=True)
             for name in ('key', 'value', 'decode'))
         self.messages = self._key.messages
 
@@ -54,24 +54,24 @@ class OnnxXMem:
     def encode_key(self, image: FloatArray) -> EncodedFrame:
         """Encode an image [3, H, W], normalised, both sides multiples of 16."""
         image = image[None]
-        out = self._key(image=image)
-        f16 = out['f16']
-        return EncodedFrame(out['key'], out['shrinkage'][:, 0], out['selection'],
-                            (f16.shape[2], f16.shape[3]), (image, f16, out['f8'], out['f4']))
+        out = self._key.run_kept(('f16', 'f8', 'f4'), image=image)
+        _, _, height, width = out['f16'].shape()
+        return EncodedFrame(out['key'], out['shrinkage'][:, 0], out['selection'], (height, width),
+                            (image, out['f16'], out['f8'], out['f4']))
 
     def decode(self, frame: EncodedFrame, readout: FloatArray, hidden: FloatArray | None,
                ) -> tuple[FloatArray, FloatArray | None]:
         """Return probabilities [objects + 1, H, W] and the new hidden state."""
         _, f16, f8, f4 = frame.features
-        out = self._decode(f16=f16, f8=f8, f4=f4, readout=readout, **self._state(hidden))
+        out = self._decode.run_kept((), f16=f16, f8=f8, f4=f4, readout=readout,
+                                    **self._state(hidden))
         return out['probabilities'], out.get('new_hidden')
 
     def encode_value(self, frame: EncodedFrame, masks: FloatArray, hidden: FloatArray | None,
                      ) -> tuple[FloatArray, FloatArray | None]:
         """Return values [objects, h w, C^v] and the hidden state after a deep update."""
         image, f16 = frame.features[:2]
-        out = self._value(image=image, f16=f16, masks=np.ascontiguousarray(masks),
-                          **self._state(hidden))
+        out = self._value.run_kept((), image=image, f16=f16, masks=masks, **self._state(hidden))
         return out['value'], out.get('new_hidden')
 
     def _state(self, hidden: FloatArray | None) -> dict[str, Any]:

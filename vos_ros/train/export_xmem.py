@@ -1,6 +1,9 @@
 # Copyright 2026 vos_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Turn a checkpoint of XMem training (its averaged weights) into a model package."""
+"""Turn a checkpoint of XMem training (its averaged weights) into a model package.
+
+Or the weights of a package: that gives it the graphs of a newer version of this code.
+"""
 
 import argparse
 import json
@@ -11,21 +14,28 @@ from typing import Any
 from vos_ros.models.xmem.config import XMemConfig
 from vos_ros.models.xmem.export import export_xmem
 from vos_ros.models.xmem.network import XMem
+from vos_ros.models.xmem.runtime import load_torch
+from vos_ros.runtime.package import load_package
+from vos_ros.runtime.package import PackageError
 from vos_ros.train.checkpoint import load_checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument('--checkpoint', type=Path, required=True,
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument('--checkpoint', type=Path,
                         help='checkpoint.pt of a run of vos-ros train xmem')
-    parser.add_argument('--out', type=Path, required=True, help='folder of the package')
+    source.add_argument('--package', type=Path, help='a package with model.safetensors, to export '
+                        'anew; what else is not given stays as it is there')
+    parser.add_argument('--out', type=Path,
+                        help='folder of the package (default: the one of --package)')
     parser.add_argument('--name', help="the package's name (default: the folder's)")
     parser.add_argument('--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'),
-                        default=(480, 864), help='image size it is meant for, multiples of 16; '
+                        help='image size it is meant for, multiples of 16 (default: 480 864); '
                         'the graphs take any other too')
-    parser.add_argument('--licence', default='Apache-2.0', help='of the weights')
-    parser.add_argument('--training-data', required=True,
-                        help='what the weights were trained on, in words')
+    parser.add_argument('--licence', help='of the weights (default: Apache-2.0)')
+    parser.add_argument('--training-data', help='what the weights were trained on, in words; '
+                        'needed with --checkpoint')
     parser.add_argument('--figures', type=Path,
                         help='JSON object of measured figures to write into model.yaml')
 
@@ -33,20 +43,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export; return the exit status."""
     try:
-        network, iterations = averaged_network(args.checkpoint)
-        figures: dict[str, Any] = {}
+        known = _described(args)
+        figures = dict(known.pop('figures'))
         if args.figures is not None:
-            figures = json.loads(args.figures.read_text(encoding='utf-8'))
-        folder = export_xmem(
-            network, args.out, args.size, name=args.name or args.out.resolve().name,
-            licence=args.licence, training_data=args.training_data,
-            figures={'iterations': iterations, **figures})
-    except (ValueError, FileNotFoundError) as error:
+            figures.update(json.loads(args.figures.read_text(encoding='utf-8')))
+        folder = export_xmem(known.pop('network'), known.pop('out'), figures=figures, **known)
+    except (ValueError, FileNotFoundError, PackageError) as error:
         print(f'vos-ros export xmem: {error}', file=sys.stderr)
         return 1
     for path in sorted(folder.iterdir()):
         print(f'{path}  {path.stat().st_size / 1e6:.1f} MB')
     return 0
+
+
+def _described(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what `export_xmem` takes: from the command line, then from the source.
+
+    Raises ValueError, FileNotFoundError or PackageError.
+    """
+    given = {'name': args.name, 'input_size': args.size, 'licence': args.licence,
+             'training_data': args.training_data, 'out': args.out}
+    if args.package is not None:
+        package = load_package(args.package)
+        base: dict[str, Any] = {
+            'name': package.name, 'input_size': package.input_size, 'licence': package.licence,
+            'training_data': package.training_data, 'figures': package.figures,
+            'out': package.path, 'network': load_torch(package).network}
+    else:
+        if args.out is None or not args.training_data:
+            raise ValueError('--checkpoint needs --out and --training-data')
+        network, iterations = averaged_network(args.checkpoint)
+        base = {'name': args.out.resolve().name, 'input_size': (480, 864),
+                'licence': 'Apache-2.0', 'figures': {'iterations': iterations},
+                'network': network}
+    return {**base, **{key: value for key, value in given.items() if value is not None}}
 
 
 def averaged_network(checkpoint: Path) -> tuple[XMem, int]:

@@ -125,13 +125,22 @@ class EfficientNetLite0(Backbone):
 
         With the trunk frozen these can be computed once and trained on many times.
         """
+        taps = self._taps(x, len(_TAPS))
+        return taps[1], taps[2], taps[3], pyramid_pool(taps)
+
+    def shallow(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """X3 and X4 alone; what is deeper does not run."""
+        _, x3, x4 = self._taps(x, 3)
+        return x3, x4
+
+    def _taps(self, x: Tensor, count: int) -> list[Tensor]:
         x = F.relu6(self._bn0(self._conv_stem(x)))
         taps = []
-        for i, block in enumerate(self._blocks):
+        for i, block in enumerate(self._blocks[:_TAPS[count - 1] + 1]):
             x = block(x)
             if i in _TAPS:
                 taps.append(x)
-        return taps[1], taps[2], taps[3], pyramid_pool(taps)
+        return taps
 
     def finish(self, x3: Tensor, x4: Tensor, x5: Tensor,
                pooled: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -42,8 +42,23 @@ def _sine_table(height: int, width: int, dim: int) -> np.ndarray:
 
 
 def sine_position(height: int, width: int, dim: int, like: Tensor) -> Tensor:
-    """Sine position embedding [height * width, dim] as `like` is; a graph constant."""
-    return torch.from_numpy(_sine_table(height, width, dim)).to(like)
+    """Sine position embedding [height * width, dim] as `like` is.
+
+    While a graph is exported it is computed of the symbolic sides: see `size_of`.
+    """
+    if not torch.onnx.is_in_onnx_export():
+        return torch.from_numpy(_sine_table(height, width, dim)).to(like)
+    half = dim // 2
+    exponent = 2 * (np.arange(half) // 2) / half
+    frequency = torch.from_numpy((2 * math.pi / 10000.0 ** exponent).astype(np.float32))
+    even = torch.from_numpy(np.arange(half) % 2 == 0)
+    parts = []
+    for length in (height, width):
+        angle = ((torch.arange(length) + 1) / length)[:, None] * frequency
+        parts.append(torch.where(even, angle.sin(), angle.cos()))
+    table = torch.cat([parts[0][:, None].expand(height, width, half),
+                       parts[1][None].expand(height, width, half)], -1)
+    return table.reshape(height * width, dim)
 
 
 @lru_cache(maxsize=64)
@@ -61,9 +76,18 @@ def _fourier_table(height: int, width: int, bands: int) -> np.ndarray:
 def fourier_position(height: int, width: int, bands: int, like: Tensor) -> Tensor:
     """Cos and sin of k pi y and k pi x, k = 1..bands: [1, 4 * bands, height, width].
 
-    y and x are pixel centres in 0..1. Device and dtype of `like`; a graph constant.
+    y and x are pixel centres in 0..1. Device and dtype of `like`.  While a graph is exported it is
+    computed of the symbolic sides: see `size_of`.
     """
-    return torch.from_numpy(_fourier_table(height, width, bands)).to(like)
+    if not torch.onnx.is_in_onnx_export():
+        return torch.from_numpy(_fourier_table(height, width, bands)).to(like)
+    frequency = torch.arange(1, bands + 1)[:, None] * math.pi
+    waves = []
+    for length, shape in ((height, (2 * bands, height, 1)), (width, (2 * bands, 1, width))):
+        angle = frequency * ((torch.arange(length) + 0.5) / length)
+        wave = torch.cat([angle.cos(), angle.sin()])
+        waves.append(wave.reshape(shape).expand(2 * bands, height, width))
+    return torch.cat(waves)[None]
 
 
 class Attention(nn.Module):
@@ -81,8 +105,8 @@ class Attention(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def _split(self, x: Tensor) -> Tensor:
-        batch, count, dim = (int(s) for s in x.shape)
-        return x.reshape(batch, count, self.heads, dim // self.heads).transpose(1, 2)
+        batch, dim = int(x.shape[0]), int(x.shape[2])
+        return x.reshape(batch, -1, self.heads, dim // self.heads).transpose(1, 2)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         q = self._split(self.query(query))
@@ -110,7 +134,7 @@ class DecoderStage(nn.Module):
     def forward(self, queries: Tensor, query_position: Tensor, memory: Tensor) -> Tensor:
         h, w = size_of(memory)
         value = self.project(memory).flatten(2).transpose(1, 2)
-        key = value + sine_position(h, w, value.shape[-1], value)
+        key = value + sine_position(h, w, int(value.shape[-1]), value)
         normed = self.cross_norm(queries)
         queries = queries + self.cross(normed + query_position, key, value)
         normed = self.self_norm(queries)

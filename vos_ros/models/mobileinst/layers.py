@@ -173,7 +173,12 @@ def pointwise(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 def size_of(x: Tensor) -> tuple[int, int]:
-    """Height and width of a map as plain integers (so that export sees constants)."""
+    """Height and width of a map as plain integers; symbolic ones while a graph is exported.
+
+    A graph whose input has a fixed size folds them to constants all the same.
+    """
+    if torch.onnx.is_in_onnx_export():
+        return x.shape[-2], x.shape[-1]
     return int(x.shape[-2]), int(x.shape[-1])
 
 
@@ -187,7 +192,8 @@ def pool_to(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
     if (h, w) == size:
         return x
     if h % size[0] == 0 and w % size[1] == 0:
-        kernel = (h // size[0], w // size[1])
+        # The ratio of two strides: a constant for every input size that is exported.
+        kernel = (int(h // size[0]), int(w // size[1]))
         return F.avg_pool2d(x, kernel) if mode == 'avg' else F.max_pool2d(x, kernel)
     if mode == 'avg':
         return F.adaptive_avg_pool2d(x, size)

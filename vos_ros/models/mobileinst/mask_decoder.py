@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 from torch import Tensor
 from torch.nn import functional as F
@@ -50,7 +51,8 @@ class MaskDecoder(nn.Module):
 
     channels: of X3, X4, X5, X6.  width: C of every level.  separable: the six 3x3 convolutions
     depthwise-separable, which costs about an eighth.
-    Returns X_mask [B, width, H/8, W/8].
+    Returns X_mask [B, width, H/8, W/8] and the context [B, 2 width, H/32, W/32]: both maps of the
+    top level, which hold what X5 and X6 have to say.
     """
 
     def __init__(self, channels: Sequence[int], width: int, separable: bool = False) -> None:
@@ -67,17 +69,27 @@ class MaskDecoder(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
 
-    def forward(self, x3: Tensor, x4: Tensor, x5: Tensor, x6: Tensor) -> Tensor:
-        size3, size4, size5 = size_of(x3), size_of(x4), size_of(x5)
+    def forward(self, x3: Tensor, x4: Tensor, x5: Tensor,
+                x6: Tensor) -> tuple[Tensor, Tensor]:
+        size4, size5 = size_of(x4), size_of(x5)
         p5 = self.enhance1(self.lateral5(x5), x6)
-        p4 = self.lateral4(x4) + resize_to(p5, size4)
-        p3 = self.lateral3(x3) + resize_to(p4, size3)
-        n3 = self.first[0](p3)
-        n4 = self.first[1](p4) + resize_to(n3, size4)
+        n3, n4 = self._descend(x3, x4, p5)
         n5 = self.first[2](p5) + resize_to(n4, size5)
         e5 = self.enhance2(self.second[2](n5), x6)
         e4 = self.second[1](n4) + resize_to(e5, size4)
-        return self.second[0](n3) + resize_to(e4, size3)
+        return self.second[0](n3) + resize_to(e4, size_of(x3)), torch.cat([p5, e5], dim=1)
+
+    def between(self, x3: Tensor, x4: Tensor, context: Tensor) -> Tensor:
+        """X_mask of a frame whose top level is an earlier frame's: see `forward`."""
+        p5, e5 = context.split(int(context.shape[1]) // 2, dim=1)
+        n3, n4 = self._descend(x3, x4, p5)
+        e4 = self.second[1](n4) + resize_to(e5, size_of(x4))
+        return self.second[0](n3) + resize_to(e4, size_of(x3))
+
+    def _descend(self, x3: Tensor, x4: Tensor, p5: Tensor) -> tuple[Tensor, Tensor]:
+        p4 = self.lateral4(x4) + resize_to(p5, size_of(x4))
+        n3 = self.first[0](self.lateral3(x3) + resize_to(p4, size_of(x3)))
+        return n3, self.first[1](p4) + resize_to(n3, size_of(x4))
 
 
 def upsample_masks(masks: Tensor, factor: int = 2) -> Tensor:

@@ -44,7 +44,9 @@ class MobileInstConfig:
     separable: depthwise-separable 3x3 convolutions in the mask decoder.  drop_path: stochastic
     depth of the backbone's transformer, training only.  position_bands: Fourier bands of the
     position added to X_mask; 0 adds none, as the paper draws it.  inject: TopFormer only, feed
-    the mask decoder the SIM outputs rather than the raw tokens.
+    the mask decoder the SIM outputs rather than the raw tokens.  local_stride: of the local map
+    X_L, 64 in the paper; at 16 the queries can tell apart what shares a cell of 64 pixels, for 40
+    million more operations at 320 x 448.
 
     Raises ValueError naming the field when a value cannot work.
     """
@@ -61,6 +63,7 @@ class MobileInstConfig:
     drop_path: float = 0.1
     position_bands: int = 8
     inject: bool = True
+    local_stride: int = 64
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
@@ -79,6 +82,8 @@ class MobileInstConfig:
         bands = self.position_bands
         if isinstance(bands, bool) or not isinstance(bands, int) or not 0 <= bands <= 64:
             raise ValueError(f'position_bands must be an integer in 0..64, got {bands!r}')
+        if self.local_stride not in (8, 16, 32, 64):
+            raise ValueError(f'local_stride must be 8, 16, 32 or 64, got {self.local_stride!r}')
         if not 0.0 <= self.drop_path < 1.0:
             raise ValueError(f'drop_path must be in [0, 1), got {self.drop_path!r}')
 
@@ -124,28 +129,51 @@ class MobileInst(nn.Module):
         Instead of images it takes what `EfficientNetLite0.trunk` gave for them.
         Raises ValueError when `images` is not [B,3,H,W] or is under 64 pixels.
         """
+        return self.encode_keyframe(images)[:3]
+
+    def encode_keyframe(
+            self, images: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As `encode`, and the context [B, 2 mask_dim, H/32, W/32] for the frames after it."""
         if isinstance(images, tuple):
             if not isinstance(self.backbone, EfficientNetLite0):
                 raise ValueError(f'trunk maps are known for efficientnet_lite0 only, not for '
                                  f'{self.config.backbone}')
             x3, x4, x5, x6 = self.backbone.finish(*images)
-            return self._decode(x3, x4, x5, x6)
-        if images.ndim != 4 or int(images.shape[1]) != 3:
-            raise ValueError(f'images must be [B, 3, H, W], got {tuple(images.shape)}')
-        if min(size_of(images)) < 64:
-            raise ValueError(f'images must be at least 64x64, got {size_of(images)}')
-        return self._decode(*self.backbone(images))
+        else:
+            if images.ndim != 4 or int(images.shape[1]) != 3:
+                raise ValueError(f'images must be [B, 3, H, W], got {tuple(images.shape)}')
+            if min(size_of(images)) < 64:
+                raise ValueError(f'images must be at least 64x64, got {size_of(images)}')
+            x3, x4, x5, x6 = self.backbone(images)
+        x_mask, context = self.mask_decoder(x3, x4, x5, x6)
+        x_mask = self._placed(x_mask)
+        return x6, x_mask, self.mask_features(x_mask), context
 
-    def _decode(self, x3: Tensor, x4: Tensor, x5: Tensor,
-                x6: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x_mask = self.mask_decoder(x3, x4, x5, x6)
-        if self.position is not None:
-            # Convolutional features hardly know where they are, so one kernel could not tell two
-            # look-alike objects apart. Added before the pooling to X_L, so that the queries (whose
-            # attention values carry no position embedding) can read it too and answer with it.
-            waves = fourier_position(*size_of(x_mask), self.config.position_bands, x_mask)
-            x_mask = x_mask + self.position(waves)
-        return x6, x_mask, self.mask_features(x_mask)
+    @property
+    def caches_context(self) -> bool:
+        """Return whether `encode_between` is possible: the backbone can stop at 1/16."""
+        return isinstance(self.backbone, EfficientNetLite0)
+
+    def encode_between(self, images: Tensor, context: Tensor) -> Tensor:
+        """Mask features [B,D,H/8,W/8] of a frame that takes an earlier keyframe's context.
+
+        The backbone stops at 1/16: what is deeper says what things are rather than where their
+        edges lie, and changes slowly (as in Clockwork Convnets, Shelhamer et al. 2016).
+        Raises ValueError for a backbone that cannot stop there.
+        """
+        if not isinstance(self.backbone, EfficientNetLite0):
+            raise ValueError(f'{self.config.backbone} cannot run without its deep stages')
+        x3, x4 = self.backbone.shallow(images)
+        return self.mask_features(self._placed(self.mask_decoder.between(x3, x4, context)))
+
+    def _placed(self, x_mask: Tensor) -> Tensor:
+        if self.position is None:
+            return x_mask
+        # Convolutional features hardly know where they are, so one kernel could not tell two
+        # look-alike objects apart. Added before the pooling to X_L, so that the queries (whose
+        # attention values carry no position embedding) can read it too and answer with it.
+        waves = fourier_position(*size_of(x_mask), self.config.position_bands, x_mask)
+        return x_mask + self.position(waves)
 
     def forward(self, images: Tensor | tuple[Tensor, ...],
                 passed_queries: Tensor | None = None) -> dict[str, Tensor]:
@@ -159,7 +187,7 @@ class MobileInst(nn.Module):
         passed_kernels [B,N,D] and passed_masks [B,N,H/8,W/8].
         """
         x_global, x_mask, features = self.encode(images)
-        x_local = pool_local(x_mask)
+        x_local = pool_local(x_mask, self.config.local_stride)
         queries = self.instance_decoder.decode_global(x_global)
         instances = self.instance_decoder.decode_local(queries, x_local)
         out = {
@@ -180,9 +208,12 @@ class MobileInst(nn.Module):
         return out
 
 
-def pool_local(x_mask: Tensor) -> Tensor:
-    """X_L: X_mask max-pooled from 1/8 to 1/64 (max beats average by 0.4 AP in the paper)."""
-    return pool_to(x_mask, half(half(half(size_of(x_mask)))), 'max')
+def pool_local(x_mask: Tensor, stride: int = 64) -> Tensor:
+    """X_L: X_mask max-pooled from 1/8 to 1/stride (max beats average by 0.4 AP in the paper)."""
+    size = size_of(x_mask)
+    while stride > 8:
+        size, stride = half(size), stride // 2
+    return pool_to(x_mask, size, 'max')
 
 
 def product(kernels: Tensor, features: Tensor) -> Tensor:

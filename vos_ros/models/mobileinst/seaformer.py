@@ -19,6 +19,7 @@ from vos_ros.models.mobileinst.layers import BlockStack
 from vos_ros.models.mobileinst.layers import ConvBN
 from vos_ros.models.mobileinst.layers import init_convolutions
 from vos_ros.models.mobileinst.layers import InvertedResidual
+from vos_ros.models.mobileinst.layers import size_of
 
 STEM = 16
 POSITIONS = 16
@@ -83,7 +84,8 @@ class AxialPosition(nn.Module):
         self.pos_embed = nn.Parameter(torch.randn(1, width, POSITIONS))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + F.interpolate(self.pos_embed, size=int(x.shape[-1]), mode='linear',
+        # [B, C, n] has the sides C and n; n stays symbolic in an exported graph.
+        return x + F.interpolate(self.pos_embed, size=size_of(x)[1], mode='linear',
                                  align_corners=False)
 
 
@@ -114,12 +116,14 @@ class SqueezeAxialAttention(nn.Module):
 
     def _along(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attention along one axis: q, k [B,keys,n], v [B,values,n] -> [B,values,n]."""
-        batch, length = int(q.shape[0]), int(q.shape[-1])
-        q = q.reshape(batch, self.heads, -1, length).transpose(2, 3)
-        k = k.reshape(batch, self.heads, -1, length)
-        v = v.reshape(batch, self.heads, -1, length).transpose(2, 3)
+        batch, length = int(q.shape[0]), size_of(q)[1]
+        heads = self.heads
+        keys, values = int(q.shape[1]) // heads, int(v.shape[1]) // heads
+        q = q.reshape(batch, heads, keys, length).transpose(2, 3)
+        k = k.reshape(batch, heads, keys, length)
+        v = v.reshape(batch, heads, values, length).transpose(2, 3)
         out = (q @ k * self.scale).softmax(-1) @ v
-        return out.transpose(2, 3).reshape(batch, -1, length)
+        return out.transpose(2, 3).reshape(batch, heads * values, length)
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.to_q(x), self.to_k(x), self.to_v(x)

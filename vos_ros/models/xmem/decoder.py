@@ -41,10 +41,12 @@ class HiddenUpdater(nn.Module):
         self.transform = nn.Conv2d(mid_dim + hidden_dim, hidden_dim * 3, 3, padding=1)
         nn.init.xavier_normal_(self.transform.weight)
 
-    def forward(self, g16: Tensor, g8: Tensor, g4: Tensor, hidden: Tensor) -> Tensor:
+    def forward(self, g16: Tensor, g8: Tensor, g4: Tensor, logits: Tensor,
+                hidden: Tensor) -> Tensor:
+        # Logits are one more channel of g4; joined after pooling, no copy of g4 is made.
+        pooled = torch.cat([F.avg_pool2d(g.flatten(0, 1), 4) for g in (g4, logits)], 1)
         u = self.g16_conv(g16.flatten(0, 1)) \
-            + self.g8_conv(F.avg_pool2d(g8.flatten(0, 1), 2)) \
-            + self.g4_conv(F.avg_pool2d(g4.flatten(0, 1), 4))
+            + self.g8_conv(F.avg_pool2d(g8.flatten(0, 1), 2)) + self.g4_conv(pooled)
         values = per_object(self.transform, torch.cat([regroup(u, g16), hidden], 2))
         return gated_update(values, hidden)
 
@@ -78,5 +80,5 @@ class Decoder(nn.Module):
         logits = per_object(self.pred, F.relu(g4))
         new = None
         if update and self.hidden_update is not None and hidden is not None:
-            new = self.hidden_update(g16, g8, torch.cat([g4, logits], 2), hidden)
+            new = self.hidden_update(g16, g8, g4, logits, hidden)
         return logits[:, :, 0], new

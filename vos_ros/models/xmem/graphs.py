@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vos_ros.models.mobileinst.efficientnet_lite import SameConv2d
 from vos_ros.models.xmem.key_encoder import Features
-from vos_ros.models.xmem.network import aggregate
+from vos_ros.models.xmem.network import compete
 from vos_ros.models.xmem.network import XMem
 
 Axes = Mapping[str, Mapping[int, str]]
@@ -94,7 +94,7 @@ class DecodeGraph(GraphModule):
         maps = readout.transpose(1, 2).reshape(-1, readout.shape[2], f16.shape[2], f16.shape[3])
         logits, new = self.network.decode(Features(f16, f8, f4), maps[None],
                                           None if hidden is None else hidden[None])
-        probabilities = aggregate(torch.sigmoid(logits))[1][0]
+        probabilities = compete(torch.sigmoid(logits[0]))
         return (probabilities,) if new is None else (probabilities, new[0])
 
 

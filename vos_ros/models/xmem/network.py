@@ -40,6 +40,17 @@ def aggregate(masks: Tensor, dim: int = 1) -> tuple[Tensor, Tensor]:
     return logits, torch.softmax(logits, dim)
 
 
+def compete(masks: Tensor) -> Tensor:
+    """Return only the probabilities of `aggregate` along the first dimension, for inference.
+
+    The odds themselves are summed: their softmax would take the logarithm and undo it again.
+    """
+    background = (1 - masks).prod(0, keepdim=True)
+    p = torch.cat([background, masks]).clamp(_LEAST, 1 - _LEAST)
+    odds = p / (1 - p)
+    return odds / odds.sum(0, keepdim=True)
+
+
 class XMem(nn.Module):
     """Key encoder, key projection, value encoder and decoder; the memories live elsewhere."""
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vos_ros.models.xmem.config import XMemConfig
 from vos_ros.models.xmem.key_encoder import Features
-from vos_ros.models.xmem.network import aggregate
+from vos_ros.models.xmem.network import compete
 from vos_ros.models.xmem.network import XMem
 from vos_ros.models.xmem.weights import load_weights
 from vos_ros.runtime.memory_ops_torch import TorchOps
@@ -58,8 +58,8 @@ class TorchXMem:
         features: Features = frame.features[1]
         maps = readout.transpose(1, 2).unflatten(2, frame.grid)[None]
         logits, new = self.network.decode(features, maps, None if hidden is None else hidden[None])
-        probabilities = aggregate(torch.sigmoid(logits))[1]
-        return self.ops.numpy(probabilities[0]), None if new is None else new[0]
+        probabilities = compete(torch.sigmoid(logits[0]))
+        return self.ops.numpy(probabilities), None if new is None else new[0]
 
     @torch.no_grad()
     def encode_value(self, frame: EncodedFrame, masks: FloatArray, hidden: Tensor | None,

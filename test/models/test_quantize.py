@@ -1,0 +1,107 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Packages in int8 and float16 against the float one they were made from."""
+
+from collections import Counter
+
+import cv2
+import numpy as np
+import onnx
+from onnx import TensorProto
+import pytest
+
+from vos_ros.cli import main
+from vos_ros.runtime.mobileinst import MobileInst
+from vos_ros.runtime.package import load_package
+
+
+def picture(seed, size=(128, 192)):
+    """Blurred noise uint8 [H, W, 3]."""
+    noise = np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
+    return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 6), None, 0, 255, cv2.NORM_MINMAX)
+
+
+@pytest.fixture(scope='module')
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('pictures')
+    for seed in range(6):
+        cv2.imwrite(str(folder / f'{seed}.png'), picture(seed))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def quantised(tiny_package, pictures, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('packages')
+
+    def make(name, *options):
+        assert main(['quantize', '--model', str(tiny_package), '--out', str(folder / name),
+                     *options]) == 0
+        return load_package(folder / name)
+
+    return {'int8': make('int8', '--images', str(pictures), '--noise', '10', '--groups', '4'),
+            'careful': make('careful', '--images', str(pictures), '--noise', '1e-9',
+                            '--groups', '4'),
+            'float16': make('float16', '--precision', 'float16')}
+
+
+def convolutions(path):
+    """How many convolutions of a graph read a dequantised weight, and how many do not."""
+    graph = onnx.load(str(path)).graph
+    dequantised = {node.output[0] for node in graph.node if node.op_type == 'DequantizeLinear'}
+    return Counter(node.input[1] in dequantised for node in graph.node if node.op_type == 'Conv')
+
+
+@pytest.mark.parametrize('graph', ['key', 'reuse', 'reuse_cached'])
+def test_int8_graphs_hold_int8_weights(quantised, graph):
+    counts = convolutions(quantised['int8'].graphs[graph])
+    assert counts[True] > 10 and not counts[False]
+    kinds = {t.data_type for t in onnx.load(str(quantised['int8'].graphs[graph])).graph.initializer
+             if len(t.dims) == 4 and t.dims[0] > 1}
+    assert kinds == {TensorProto.INT8}
+
+
+@pytest.mark.parametrize('graph', ['key', 'reuse', 'reuse_cached'])
+def test_a_bound_on_the_noise_leaves_layers_in_float(quantised, graph):
+    loose, strict = (quantised[name].figures['quantised']['graphs'][graph]
+                     for name in ('int8', 'careful'))
+    assert loose['float'] == [] and len(strict['float']) == 3
+    assert strict['noise'] < loose['noise']
+    assert convolutions(quantised['careful'].graphs[graph])[False] > 5
+
+
+@pytest.mark.parametrize(('name', 'close'), [('int8', 0.98), ('float16', 0.9999)])
+@pytest.mark.parametrize('way', ['cached', 'full'])
+def test_masks_stay_close_to_float(tiny_package, quantised, name, close, way):
+    image, later = picture(20), picture(20)
+    later[:] = np.roll(later, 3, axis=1)
+    masks = []
+    for package in (load_package(tiny_package), quantised[name]):
+        network = MobileInst(package, reuse_features=way)
+        output = network.key(image)
+        masks.append([output.masks, network.reuse(later, output.kernels, output.context)])
+    for exact, found in zip(*masks, strict=True):
+        assert exact.dtype == found.dtype == np.float32
+        assert np.corrcoef(exact.ravel(), found.ravel())[0, 1] > close
+        assert not np.array_equal(exact, found)
+
+
+def test_package_says_where_it_comes_from(tiny_package, quantised):
+    for name in ('int8', 'float16'):
+        package = quantised[name]
+        assert package.name == name and package.weights is None
+        noted = package.figures['quantised']
+        assert noted['from'] == load_package(tiny_package).digest[:12]
+        assert noted['precision'] == name
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    ([], 'no pictures to calibrate with'),
+    (['--images', '{pictures}', '--count', '0'], '--count above 0'),
+    (['--precision', 'float16', '--model', 'nowhere'], 'nowhere: no such model package'),
+])
+def test_bad_command_lines_are_named(tiny_package, pictures, tmp_path, capsys, options, message):
+    options = [option.format(pictures=pictures) for option in options]
+    model = [] if '--model' in options else ['--model', str(tiny_package)]
+    assert main(['quantize', '--out', str(tmp_path / 'x'), *model, *options]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / 'x').exists()
