@@ -92,7 +92,7 @@ class Scene:
         masks = np.tensordot(kernels, features, 1)
         return KeyOutput(logits, objectness, kernels, masks, features)
 
-    def reuse(self, image, kernels):
+    def reuse(self, image, kernels, context=None):
         assert image.shape == (*self.input_size, 3)
         self.frame += 1
         self.reused.append(len(kernels))

@@ -105,6 +105,7 @@ def test_track_command_faults(tiny_package, tmp_path, monkeypatch, capsys, argum
 
 
 def test_evaluate_tracks_command(tiny_package, tmp_path, capsys):
+    pytest.importorskip('PIL', reason='evaluation reads masks with Pillow')
     images, masks = tmp_path / 'JPEGImages' / 'walk', tmp_path / 'Annotations' / 'walk'
     images.mkdir(parents=True)
     masks.mkdir(parents=True)
@@ -120,6 +121,9 @@ def test_evaluate_tracks_command(tiny_package, tmp_path, capsys):
     assert {'HOTA', 'IDF1', 'id_switches', 'recall'} <= figures.keys()
     assert main([*arguments, '--set', 'colour=1']) == 1
     assert "no parameter 'colour'" in capsys.readouterr().err
+    named = [word.replace('--sequences', '--data') for word in arguments]
+    assert main([*named, '--json', '--set', 'birth_score=0', '--set', 'keep_score=0']) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == figures
     assert main([*arguments, '--set', 'max_tracks=many']) == 1
     assert "'many' is no int" in capsys.readouterr().err
 

@@ -30,9 +30,8 @@ def cosine_similarity(a: FloatArray, b: FloatArray) -> FloatArray:
 
 def overlap(a: BoolArray, b: BoolArray) -> FloatArray:
     """Return the IoU of each mask of a [n, cells] with each of b [m, cells]."""
-    shared, areas = intersections(a, b)
-    united = a.sum(axis=1, dtype=np.float32)[:, None] + areas - shared
-    return shared / np.maximum(united, 1)
+    shared, of_a, of_b = intersections(a, b)
+    return shared / np.maximum(of_a[:, None] + of_b - shared, 1)
 
 
 def match(
@@ -52,7 +51,13 @@ def match(
         similarity = (1 - overlap_weight) * cosines + overlap_weight * overlaps
     if not allowed.any():
         return []
-    rows, columns = assign(np.where(allowed, -similarity, np.float64(_FORBIDDEN)))
+    cost = np.where(allowed, -similarity, np.float64(_FORBIDDEN))
+    # Mostly every track is most like another instance; that is then the best assignment.
+    some = np.flatnonzero(allowed.any(axis=1))
+    nearest = cost[some].argmin(axis=1)
+    if len(set(nearest.tolist())) == len(some):
+        return list(zip(some.tolist(), nearest.tolist(), strict=True))
+    rows, columns = assign(cost)
     return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True)
             if allowed[row, column]]
 

@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vos_ros.runtime.mobileinst import KeyOutput
+from vos_ros.tracking.bits import Bits
+from vos_ros.tracking.bits import count
+from vos_ros.tracking.bits import pack
 from vos_ros.tracking.params import InstanceTrackerParams
 
 BoolArray = NDArray[np.bool_]
@@ -32,11 +35,6 @@ class Candidates:
         """Return k."""
         return len(self.scores)
 
-    def take(self, rows: NDArray[np.intp]) -> 'Candidates':
-        """Return some of the candidates, in the order given."""
-        return Candidates(self.scores[rows], self.class_probs[rows], self.kernels[rows],
-                          self.logits[rows], self.footprints[rows])
-
 
 def sigmoid(x: FloatArray) -> FloatArray:
     """Return 1 / (1 + exp(-x)), without overflow for any float32."""
@@ -60,50 +58,66 @@ def find_candidates(
     probs = sigmoid(output.logits)
     scores = np.sqrt(probs.max(axis=1) * sigmoid(output.objectness))
     # Maskness is at most 1, so a query below the threshold already cannot come above it: its
-    # mask need not be looked at.
+    # mask need not be looked at.  Nor need one be that is too small.
+    masks = output.masks[:, :cells[0], :cells[1]]
+    size = cells[0] * cells[1]
+    least = max(1.0, params.min_area * size)
     rows = np.flatnonzero(scores >= params.keep_score)
-    logits = output.masks[rows, :cells[0], :cells[1]]
-    flat = logits.reshape(len(rows), cells[0] * cells[1])
-    footprints = flat > mask_logit(params.mask_threshold)
-    areas = footprints.sum(axis=1)
-    maskness = np.where(footprints, sigmoid(flat), np.float32(0)).sum(axis=1) / areas.clip(1)
-    scores = scores[rows] * maskness
-    kept = (scores >= params.keep_score) & (areas >= max(1.0, params.min_area * flat.shape[1]))
-    order = np.flatnonzero(kept)
+    footprints = masks[rows].reshape(len(rows), size) > mask_logit(params.mask_threshold)
+    bits = pack(footprints)
+    areas = count(bits)
+    large = np.flatnonzero(areas >= least)
+    rows, footprints, bits, areas = rows[large], footprints[large], bits[large], areas[large]
+    scores = scores[rows] * _maskness(masks[rows].reshape(len(rows), size), footprints, areas)
+    order = np.flatnonzero(scores >= params.keep_score)
     order = order[np.argsort(-scores[order], kind='stable')]
-    found = Candidates(
-        scores[order].astype(np.float32), probs[rows[order]], output.kernels[rows[order]],
-        logits[order], footprints[order])
-    return found.take(distinct(found.footprints, params.duplicate_iou, params.duplicate_cover))
+    order = order[distinct(bits[order], params.duplicate_iou, params.duplicate_cover)]
+    # Only now are masks copied: what is left is a few of a hundred queries.
+    chosen = rows[order]
+    return Candidates(
+        scores[order].astype(np.float32), probs[chosen], output.kernels[chosen], masks[chosen],
+        footprints[order])
 
 
-def distinct(
-        footprints: BoolArray, duplicate_iou: float, duplicate_cover: float) -> NDArray[np.intp]:
-    """Return the rows that repeat no earlier row kept: greedy, so sort the best first.
+def _maskness(
+        logits: FloatArray, footprints: BoolArray, areas: NDArray[np.int64]) -> FloatArray:
+    """Return each mask's mean probability inside itself, float32 [k]; no mask may be empty."""
+    if not len(areas):
+        return np.zeros(0, np.float32)
+    # The cells inside all masks in one row, so that the others are never computed.
+    inside = sigmoid(logits[footprints])
+    sums = np.add.reduceat(inside, np.cumsum(areas) - areas)
+    return (sums / areas).astype(np.float32)
+
+
+def distinct(bits: Bits, duplicate_iou: float, duplicate_cover: float) -> NDArray[np.intp]:
+    """Return the rows of masks that repeat no earlier row kept: greedy, so sort the best first.
 
     MobileInst's matching makes one query answer for one instance and needs no suppression; weights
     from little data still double up at times.
     """
-    if not len(footprints):
-        return np.zeros(0, np.intp)
-    shared, areas = intersections(footprints, footprints)
     kept: list[int] = []
-    for row in range(len(footprints)):
-        if not kept or not repeats(shared[row, kept], areas[row], areas[kept], duplicate_iou,
-                                   duplicate_cover).any():
-            kept.append(row)
+    areas = count(bits).astype(np.float32)
+    left = np.arange(len(bits))
+    while len(left):
+        best, left = left[0], left[1:]
+        kept.append(int(best))
+        shared = count(bits[left] & bits[best]).astype(np.float32)
+        left = left[~repeats(shared, areas[left], areas[best], duplicate_iou, duplicate_cover)]
     return np.array(kept, np.intp)
 
 
 def repeats(
         shared: FloatArray, area: FloatArray, areas: FloatArray, duplicate_iou: float,
         duplicate_cover: float) -> BoolArray:
-    """Say of which masks a mask is a duplicate, from the cells shared and the areas."""
+    """Say where a mask of an area is a duplicate of another, from the cells they share."""
     iou = shared / (area + areas - shared).clip(1)
     return (iou >= duplicate_iou) | (shared >= duplicate_cover * np.maximum(area, 1))
 
 
-def intersections(a: BoolArray, b: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Return (cells shared by each pair [n, m], cells of each row of b [m]) of two mask sets."""
-    left, right = a.astype(np.float32), b.astype(np.float32)
-    return left @ right.T, right.sum(axis=1)
+def intersections(a: BoolArray, b: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return (cells shared by each pair [n, m], cells of each row of a [n], of b [m])."""
+    left, right = pack(a), pack(b)
+    shared = count(left[:, None] & right[None])
+    return (shared.astype(np.float32), count(left).astype(np.float32),
+            count(right).astype(np.float32))

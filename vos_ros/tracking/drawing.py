@@ -25,6 +25,11 @@ def track_colour(track_id: int) -> tuple[int, int, int]:
     return int(255 * red), int(255 * green), int(255 * blue)
 
 
+def png_palette() -> list[int]:
+    """Return 256 RGB colours in one list, black first, for palette pictures of track ids."""
+    return [0, 0, 0] + [value for i in range(1, 256) for value in track_colour(i)]
+
+
 def draw_tracks(
         image: NDArray[np.uint8], label_map: NDArray[np.uint16], tracks: Tracks,
         opacity: float = 0.45) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vos_ros.budget.clock import StageClock
 from vos_ros.runtime.letterbox import Letterbox
+from vos_ros.runtime.mobileinst import Context
 from vos_ros.runtime.mobileinst import KeyOutput
 from vos_ros.tracking.association import cosine_similarity
 from vos_ros.tracking.association import match
@@ -18,7 +19,6 @@ from vos_ros.tracking.association import propagate
 from vos_ros.tracking.candidates import BoolArray
 from vos_ros.tracking.candidates import Candidates
 from vos_ros.tracking.candidates import find_candidates
-from vos_ros.tracking.candidates import FloatArray
 from vos_ros.tracking.candidates import intersections
 from vos_ros.tracking.candidates import mask_logit
 from vos_ros.tracking.candidates import repeats
@@ -51,8 +51,9 @@ class InstanceNetwork(Protocol):
         """Find instances."""
 
     def reuse(
-            self, image: NDArray[np.uint8], kernels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Follow kernels."""
+            self, image: NDArray[np.uint8], kernels: NDArray[np.float32],
+            context: Context) -> NDArray[np.float32]:
+        """Follow kernels, with the context that the last keyframe gave."""
 
 
 class InstanceTracker:
@@ -76,6 +77,7 @@ class InstanceTracker:
         self._kernel_dim = 0
         self._since_keyframe = 0
         self._continuity = Continuity()
+        self._context: Context = None
 
     @property
     def network(self) -> InstanceNetwork:
@@ -84,9 +86,13 @@ class InstanceTracker:
 
     @network.setter
     def network(self, network: InstanceNetwork) -> None:
-        """Go on with another network of the same weights, for example at another input size."""
+        """Go on with another network of the same weights, for example at another input size.
+
+        The next frame is a keyframe: a context of another size would not fit.
+        """
         self._network = network
         self._letterbox = None
+        self._since_keyframe = 0
 
     @property
     def ids_exhausted(self) -> bool:
@@ -128,16 +134,20 @@ class InstanceTracker:
             with clock.stage('network'):
                 output = self._network.key(image)
             self._frame += 1
+            self._context = output.context
             with clock.stage('associate'):
                 self._associate(output, painter.cells, params)
         else:
             shown = self._shown()
             with clock.stage('network'):
                 kernels = stack([track.kernel for track in shown], self._kernel_dim)
-                masks = self._network.reuse(image, kernels)
+                masks = self._network.reuse(image, kernels, self._context)
             self._frame += 1
-            for track, mask in zip(shown, masks, strict=True):
-                self._move(track, mask[:painter.cells[0], :painter.cells[1]], threshold)
+            masks = masks[:, :painter.cells[0], :painter.cells[1]]
+            footprints = (masks > threshold).reshape(
+                len(shown), painter.cells[0] * painter.cells[1])
+            for track, mask, footprint in zip(shown, masks, footprints, strict=True):
+                track.logits, track.footprint = mask, footprint
         self._since_keyframe = 1 if keyframe else self._since_keyframe + 1
         with clock.stage('labels'):
             shown = self._shown()
@@ -157,11 +167,6 @@ class InstanceTracker:
 
     def _shown(self) -> list[Track]:
         return [track for track in self._table.tracks if track.confirmed and track.visible]
-
-    @staticmethod
-    def _move(track: Track, logits: FloatArray, threshold: float) -> None:
-        track.logits = logits
-        track.footprint = (logits > threshold).reshape(-1)
 
     def _associate(
             self, output: KeyOutput, cells: tuple[int, int],
@@ -215,7 +220,8 @@ class InstanceTracker:
         It must be large enough, lie where the track was, and not on what another track now holds.
         """
         before = track.footprint
-        if before is None or footprint.sum() < max(1.0, params.min_area * footprint.size):
+        if before is None \
+                or np.count_nonzero(footprint) < max(1.0, params.min_area * footprint.size):
             return False
         if before.size == footprint.size \
                 and overlap(footprint[None], before[None])[0, 0] < _COAST_OVERLAP:
@@ -256,6 +262,6 @@ def _original(footprint: BoolArray, others: BoolArray, params: InstanceTrackerPa
     """Say whether a mask repeats none of the others."""
     if not len(others):
         return True
-    shared, areas = intersections(footprint[None], others)
-    return not repeats(shared[0], footprint.sum(dtype=np.float32), areas, params.duplicate_iou,
-                       params.duplicate_cover).any()
+    shared, area, areas = intersections(footprint[None], others)
+    return not repeats(
+        shared[0], area, areas, params.duplicate_iou, params.duplicate_cover).any()
