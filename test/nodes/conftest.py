@@ -12,6 +12,9 @@ import time
 
 import pytest
 
+from vos_ros.nodes.transport import profile_variable
+from vos_ros.nodes.transport import PROFILE_VARIABLES
+
 # Waits end as soon as what is awaited is there; on a busy machine that can take long.
 PATIENCE = 4
 PROFILE = Path(__file__).parents[2] / 'config' / 'fastdds.xml'
@@ -162,11 +165,10 @@ def ros(request, tmp_path, monkeypatch):
     """Give a domain; indirect parametrisation takes the profile for images away."""
     pytest.importorskip('rclpy')
     # What the launch files set. Asked for by name, so that the tests mean the same everywhere.
-    for name in ('FASTDDS_BUILTIN_TRANSPORTS', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
+    for name in ('FASTDDS_BUILTIN_TRANSPORTS', *PROFILE_VARIABLES):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', str(PROFILE))
-    if getattr(request, 'param', None) == 'default transport':
-        monkeypatch.delenv('FASTDDS_DEFAULT_PROFILES_FILE')
+    if getattr(request, 'param', None) != 'default transport':
+        monkeypatch.setenv(profile_variable(), str(PROFILE))
     network = Ros(tmp_path)
     yield network
     network.close()

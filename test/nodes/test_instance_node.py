@@ -121,9 +121,11 @@ def test_encodings_strides_and_bad_images(tracker, scene, ros):
         bad.header.stamp.sec = 35
         tracker.publisher.publish(bad)
         ros.spin(0.3)  # together, the newer one would win
-    _, values = ros.diagnostics('processing', dropped_bad='2')
+    tracker.publisher.publish(b'\x00\x01\x00\x00no image at all')
+    _, values = ros.diagnostics('processing', dropped_bad='3')
     assert values['dropped_failed'] == '0'
-    assert tracker(picture, 40)[2].dropped_bad == 2
+    assert tracker(picture, 40)[2].dropped_bad == 3
+    assert 'message dropped: image: ' in tracker.process.output()
     assert 'bayer_rggb8' in tracker.process.output()
 
 

@@ -172,6 +172,7 @@ def test_mallopt_is_accepted_by_glibc():
 
 def test_transport_hint_names_the_cure():
     assert 'FASTDDS_DEFAULT_PROFILES_FILE=' in transport_hint({})
+    assert 'FASTRTPS_DEFAULT_PROFILES_FILE=' in transport_hint({'ROS_DISTRO': 'jazzy'})
     assert 'fastdds.xml' in transport_hint({'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp'})
     assert 'FASTDDS_BUILTIN_TRANSPORTS=UDPv4' in transport_hint(
         {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'})

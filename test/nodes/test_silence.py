@@ -151,5 +151,5 @@ def test_images_lost_on_the_way_are_counted_and_the_cure_is_named(ros, tiny_pack
     ros.until(lossy, 20, 'the state lossy')
     status, values = found[-1]
     assert status.level == DiagnosticStatus.WARN
-    assert 'FASTDDS_DEFAULT_PROFILES_FILE=' in status.message
+    assert 'DEFAULT_PROFILES_FILE=' in status.message
     assert int(values['lost_transport']) > 2

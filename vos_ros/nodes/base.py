@@ -4,6 +4,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from collections.abc import Mapping
 import concurrent.futures
 import math
 import time
@@ -17,26 +18,31 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.task import Future
 from rclpy.time import Time
-from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from vos_ros.budget.clock import StageClock
+from vos_ros.budget.point import OperatingPoint
 from vos_ros.msg import Latency
 from vos_ros.nodes import images
 from vos_ros.nodes.counters import FrameCounters
 from vos_ros.nodes.diagnostics import Diagnostics
+from vos_ros.nodes.governing import Governing
 from vos_ros.nodes.image_input import Arrival
 from vos_ros.nodes.image_input import ImageInput
 from vos_ros.nodes.live_parameters import LiveParameters
 from vos_ros.nodes.live_parameters import Values
 from vos_ros.nodes.outputs import Outputs
 from vos_ros.nodes.parameters import Table
+from vos_ros.nodes.priority import set_nice
 from vos_ros.nodes.run import NodeFailure
 from vos_ros.nodes.supervisor import Supervisor
 from vos_ros.nodes.timejump import TimeJump
 from vos_ros.nodes.worker import Worker
 from vos_ros.tracking.tracks import StepResult
+
+# Seconds in which the worker decodes and resizes.
+_HAND_OVER = 0.002
 
 
 class TrackerNode(Node):
@@ -47,12 +53,22 @@ class TrackerNode(Node):
     ``start()`` at the end of its constructor, and may use the hooks below them.
     """
 
+    # Stages of a result whose times depend on the operating point.
+    scaled_stages: frozenset[str] = frozenset()
+    # Parameters that, when changed, make new operating points.
+    budget_parameters: tuple[str, ...] = ('latency_budget_ms', 'max_frame_skip')
+
     def __init__(self, name: str, table: Table, **kwargs: Any) -> None:
         """Declare parameters and advertise; images are taken from ``start`` on."""
         super().__init__(name, **kwargs)
         self.counters = FrameCounters()
         self.stages = StageClock()
+        self.governing = Governing(self)
         self.parameters = LiveParameters(self, table, self.check_parameters, self._on_parameters)
+        if self.parameters['nice']:
+            refused = set_nice(self.parameters['nice'])
+            if refused:
+                self.get_logger().warning(refused)
         self.outputs = Outputs(self)
         self.diagnostics = Diagnostics(self)
         self.failures_in_a_row = 0
@@ -68,6 +84,9 @@ class TrackerNode(Node):
         self._worker: Worker[Arrival] = Worker(self._process, self._on_worker_died)
         self._supervisor = Supervisor(self)
 
+    # Whether ``step`` takes RGB as a view of BGR with its channels reversed, which spares a copy.
+    takes_reversed = False
+
     # What a subclass must give.
 
     @abstractmethod
@@ -77,6 +96,18 @@ class TrackerNode(Node):
     @abstractmethod
     def reset(self) -> None:
         """End all tracks; ids go on.  On the worker's thread."""
+
+    @abstractmethod
+    def operating_points(self, values: Values) -> tuple[list[OperatingPoint], str, bool]:
+        """Return what a latency budget may choose among, best first; what bounds that, in words;
+        and whether the costs are milliseconds of this machine or only ratios.
+
+        May load and time networks; on a thread of its own.
+        """
+
+    @abstractmethod
+    def take_point(self, settings: Mapping[str, Any]) -> None:
+        """Go on at an operating point, {} for the settings given.  Worker's thread; quick."""
 
     # What a subclass may give.
 
@@ -99,10 +130,6 @@ class TrackerNode(Node):
         """Return what the tracker runs at now, for ~/latency and /diagnostics."""
         return ''
 
-    def budget_ms(self) -> float:
-        """Return the latency bound, 0 for none."""
-        return 0.0
-
     def status(self) -> dict[str, Any]:
         """Return more figures for /diagnostics.  Executor's thread."""
         return {}
@@ -111,6 +138,7 @@ class TrackerNode(Node):
 
     def start(self) -> None:
         """Subscribe; the tracker must be ready."""
+        self.governing.prepare(self.parameters.values, wait=True)
         self.create_service(
             Trigger, '~/reset', self._on_reset, callback_group=self.service_group)
         self.get_clock().create_jump_callback(
@@ -120,12 +148,9 @@ class TrackerNode(Node):
             self, self.parameters['image_transport'], self.counters, self._on_arrival)
         self.get_logger().info(f'waiting for images on {self.input.topic}')
 
-    @staticmethod
-    def decode(message: Any) -> NDArray[np.uint8]:
+    def decode(self, message: Any) -> NDArray[np.uint8]:
         """Return an image message, raw or compressed, as uint8 [H, W, 3] RGB; raise ImageError."""
-        if isinstance(message, CompressedImage):
-            return images.from_compressed(message)
-        return images.to_rgb(message)
+        return images.decode(message, reverse=self.takes_reversed)
 
     def submit(self, job: Callable[[], Any]) -> Future:
         """Run a job on the worker's thread between two frames; await the future in a service.
@@ -135,6 +160,10 @@ class TrackerNode(Node):
         An exception of the job is raised by the await; when the node stops, so is RuntimeError.
         """
         return self.awaitable(self._worker.call(job))
+
+    def submit_job(self, job: Callable[[], Any]) -> None:
+        """Run a job on the worker's thread between two frames; nobody hears how it went."""
+        self._worker.call(job)
 
     def awaitable(self, running: concurrent.futures.Future) -> Future:
         """Return what a coroutine on the executor can await of a job on any other thread."""
@@ -170,11 +199,17 @@ class TrackerNode(Node):
 
     def _on_arrival(self, arrival: Arrival) -> None:
         self.on_image(arrival)
+        self.governing.arrived()
         if self._worker.put(arrival):
             self.counters.dropped_busy += 1
+        # The worker wakes now but cannot run before this thread lets go of the interpreter, and
+        # the executor would keep it until it has made its next wait set.  Sleeping gives it away
+        # until the worker is in its network, where both run at once.
+        time.sleep(_HAND_OVER)
 
     def _on_parameters(self, values: Values) -> None:
-        self._worker.call(lambda: self.apply_parameters(values))
+        self._worker.call(lambda: self._apply(values))
+        self.governing.prepare(values)
 
     async def _on_reset(
             self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -194,6 +229,10 @@ class TrackerNode(Node):
 
     # Worker's thread.
 
+    def _apply(self, values: Values) -> None:
+        self.apply_parameters(values)
+        self.governing.reapply()
+
     def _on_worker_died(self, error: BaseException) -> None:
         self._fail(f'the worker ended: {type(error).__name__}: {error}')
 
@@ -204,6 +243,9 @@ class TrackerNode(Node):
     def _process(self, arrival: Arrival) -> None:
         begin = time.perf_counter()
         header = arrival.message.header
+        if self.governing.too_late((begin - arrival.arrived) * 1e3, self._age_ms(header)):
+            self.counters.dropped_late += 1
+            return
         self.stages.start()
         try:
             with self.stages.stage('decode'):
@@ -251,22 +293,33 @@ class TrackerNode(Node):
         timings = {'receive': arrival.receive_ms, 'wait': (begin - arrival.arrived) * 1e3,
                    'decode': own['decode'], **result.timings, 'publish': own['publish']}
         self._supervisor.timed(timings)
-        self.outputs.publish_latency(self._latency(header, timings, begin))
+        step_ms, pipeline_ms = (time.perf_counter() - begin) * 1e3, self._age_ms(header)
+        point = self.operating_point()
+        self.governing.published(timings, step_ms, pipeline_ms, result.keyframe)
+        self.outputs.publish_latency(
+            self._latency(header, timings, step_ms, pipeline_ms, point))
+        published = time.perf_counter()
         self._supervisor.drawn(self.outputs.publish_overlay(
             header, frame, result, self.parameters['overlay_opacity'],
             self.parameters['overlay_quality']))
         self.after_step(header, frame, result)
+        self.governing.done((time.perf_counter() - published) * 1e3)
 
-    def _latency(self, header: Header, timings: dict[str, float], begin: float) -> Latency:
+    def _age_ms(self, header: Header) -> float:
+        """Return the milliseconds since an image's stamp, NaN for a zero or future one."""
+        if not header.stamp.sec and not header.stamp.nanosec:
+            return math.nan
+        age = (self.get_clock().now() - Time.from_msg(header.stamp)).nanoseconds / 1e6
+        return age if age >= 0 else math.nan
+
+    def _latency(self, header: Header, timings: dict[str, float], step_ms: float,
+                 pipeline_ms: float, point: str) -> Latency:
         counters = self.counters
-        age = (self.get_clock().now() - Time.from_msg(header.stamp)).nanoseconds / 1e6 \
-            if header.stamp.sec or header.stamp.nanosec else math.nan
         return Latency(
             header=header, stages=list(timings), stage_ms=list(timings.values()),
-            pipeline_ms=age if age >= 0 else math.nan,
-            step_ms=(time.perf_counter() - begin) * 1e3,
-            budget_ms=float(self.budget_ms()), operating_point=self.operating_point(),
+            pipeline_ms=pipeline_ms, step_ms=step_ms, operating_point=point,
+            **self.governing.message(),
             frames_in=counters.frames_in, frames_processed=counters.processed,
-            dropped_busy=counters.dropped_busy,
-            dropped_bad=counters.dropped_bad + counters.dropped_failed,
+            dropped_busy=counters.dropped_busy, dropped_late=counters.dropped_late,
+            dropped_bad=counters.bad + counters.dropped_failed,
             lost_transport=counters.lost_transport)

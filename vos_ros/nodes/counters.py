@@ -9,7 +9,10 @@ from dataclasses import dataclass
 class FrameCounters:
     """Counts since the node started; each field has one writing thread.
 
-    frames_in = processed + dropped_busy + dropped_bad + dropped_failed + those still under way.
+    frames_in = processed + dropped_busy + dropped_late + bad + dropped_failed + those still under
+    way.
+    dropped_garbled: messages that are no image message at all; dropped_bad: images that cannot be
+    read, as of an unknown encoding.
     lost_transport counts images that were published and never arrived, which are not in
     frames_in.
     """
@@ -17,9 +20,16 @@ class FrameCounters:
     frames_in: int = 0
     processed: int = 0
     dropped_busy: int = 0
+    dropped_late: int = 0
+    dropped_garbled: int = 0
     dropped_bad: int = 0
     dropped_failed: int = 0
     lost_transport: int = 0
+
+    @property
+    def bad(self) -> int:
+        """Return how many messages held no readable image."""
+        return self.dropped_garbled + self.dropped_bad
 
 
 class SequenceGaps:

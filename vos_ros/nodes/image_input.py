@@ -18,6 +18,8 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
+from vos_ros.nodes.cdr import CdrError
+from vos_ros.nodes.cdr import READERS
 from vos_ros.nodes.counters import FrameCounters
 from vos_ros.nodes.counters import SequenceGaps
 from vos_ros.nodes.transport import transport_hint
@@ -31,8 +33,9 @@ _TYPES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': Com
 class Arrival:
     """An image message as it came.
 
-    message: sensor_msgs/Image or CompressedImage.  receive_ms: from the middleware having it
-    until the callback had it as a Python object, NaN when the middleware does not tell.
+    message: RawImage or RawCompressedImage, read in place (see cdr.py).
+    receive_ms: from the middleware having it until the callback had it as a Python object, NaN
+    when the middleware does not tell.
     arrived: time.perf_counter() then.
     """
 
@@ -72,6 +75,7 @@ class ImageInput:
         if transport == 'compressed':
             self.topic = node.resolve_topic_name(self.topic + '/compressed')
         self.type_name = f'sensor_msgs/msg/{"Image" if transport == "raw" else "CompressedImage"}'
+        self._read = READERS[self.type_name]
         profile = QoSProfile(
             history=HistoryPolicy.KEEP_LAST, depth=depth,
             reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -79,7 +83,7 @@ class ImageInput:
         told = hasattr(Subscription, 'CallbackType')
         callback: Any = self._on_told if told else self._on_image
         self._subscription = node.create_subscription(
-            _TYPES[self.type_name], self.topic, callback, profile,
+            _TYPES[self.type_name], self.topic, callback, profile, raw=True,
             qos_overriding_options=QoSOverridingOptions.with_default_policies())
         self._profile = _effective(node, self._subscription.topic_name, profile)
 
@@ -127,20 +131,26 @@ class ImageInput:
             f'no publisher on {self.topic} has a QoS that this subscription can hear: '
             + '; '.join(reasons)))
 
-    def _on_told(self, message: Any, info: Any) -> None:
+    def _on_told(self, data: bytes, info: Any) -> None:
         received = info.get('received_timestamp') or 0
         lost = self._gaps.missed(info.get('publication_sequence_number'))
         # With several publishers the numbers interleave and tell nothing.
         if self._publishers <= 1:
             self._counters.lost_transport += lost
-        self._take(message, (time.time_ns() - received) / 1e6 if received else float('nan'))
+        self._take(data, (time.time_ns() - received) / 1e6 if received else float('nan'))
 
-    def _on_image(self, message: Any) -> None:
-        self._take(message, float('nan'))
+    def _on_image(self, data: bytes) -> None:
+        self._take(data, float('nan'))
 
-    def _take(self, message: Any, receive_ms: float) -> None:
+    def _take(self, data: bytes, receive_ms: float) -> None:
         self._last = time.monotonic()
         self._counters.frames_in += 1
+        try:
+            message = self._read(data)
+        except CdrError as error:
+            self._counters.dropped_garbled += 1
+            self._node.get_logger().error(f'message dropped: {error}', throttle_duration_sec=2.0)
+            return
         stamp = message.header.stamp
         self.zero_stamps = 0 if stamp.sec or stamp.nanosec else self.zero_stamps + 1
         self._arrived(Arrival(message, receive_ms, time.perf_counter()))

@@ -26,12 +26,24 @@ class ImageError(ValueError):
     """An image message that cannot be read; the message names encoding and sizes."""
 
 
-def to_rgb(message: Any) -> NDArray[np.uint8]:
+def decode(message: Any, *, reverse: bool = False) -> NDArray[np.uint8]:
+    """Return an image message, raw or compressed, as uint8 [H, W, 3] RGB; raise ImageError.
+
+    reverse: see ``to_rgb``.
+    """
+    return to_rgb(message, reverse=reverse) if hasattr(message, 'encoding') \
+        else from_compressed(message, reverse=reverse)
+
+
+def to_rgb(message: Any, *, reverse: bool = False) -> NDArray[np.uint8]:
     """Return a sensor_msgs/Image as uint8 [H, W, 3] RGB.
 
     rgb8 comes back as a view of the message's own bytes, rows strided as the message says; bgr8,
     rgba8, bgra8 and mono8 cost one copy.  Other encodings go through cv_bridge where it is
     installed.  Raises ImageError for what cannot be read.
+
+    reverse: bgr8 comes back as a view too, with a negative stride of channels.  numpy reads it as
+    RGB, OpenCV does not take it: see ``vos_ros.runtime.letterbox.ordered``.
     """
     if message.encoding not in _COLOUR:
         return _by_cv_bridge(message)
@@ -39,6 +51,8 @@ def to_rgb(message: Any) -> NDArray[np.uint8]:
     pixels = _view(message, channels, np.dtype(np.uint8))
     if conversion is None:
         return pixels
+    if reverse and conversion == cv2.COLOR_BGR2RGB:
+        return pixels[:, :, ::-1]
     return cv2.cvtColor(pixels, conversion)  # type: ignore[return-value]  # uint8 in and out
 
 
@@ -54,26 +68,31 @@ def fill(message: Any, pixels: NDArray[Any], encoding: str) -> Any:
     """Put pixels, uint8 or uint16 [H, W] or [H, W, channels], into a sensor_msgs/Image; return it.
 
     The bytes go straight into the array that the message holds: giving it another one makes rclpy
-    copy it once more (or, for other types with field checks on, look at every byte).
+    copy it once more (or, for other types with field checks on, look at every byte).  A message
+    that held as many bytes before keeps its memory, so use one again where images come in a row.
     """
     pixels = np.ascontiguousarray(pixels)
     message.height, message.width = pixels.shape[:2]
     message.encoding = encoding
     message.is_bigendian = int(sys.byteorder == 'big')
     message.step = pixels.strides[0]
-    message.data = array('B')
-    # memoryview.cast is what lets an array of bytes take 16-bit pixels.
-    message.data.frombytes(pixels.data.cast('B'))
+    # The cast is what lets an array of bytes take 16-bit pixels.
+    coded = pixels.data.cast('B')
+    if len(getattr(message, 'data', ())) == len(coded):
+        memoryview(message.data)[:] = coded
+    else:
+        message.data = array('B')
+        message.data.frombytes(coded)
     return message
 
 
-def from_compressed(message: Any) -> NDArray[np.uint8]:
+def from_compressed(message: Any, *, reverse: bool = False) -> NDArray[np.uint8]:
     """Return a sensor_msgs/CompressedImage (JPEG, PNG, ...) as uint8 [H, W, 3] RGB.
 
     Alpha is dropped, grey is spread over three channels, 16 bits become 8.  image_transport
     writes colour images as BGR, which is what the file formats mean; an encoder that wrote RGB
     says so in ``format`` ('...compressed rgb8'), and its channels are then left as they are.
-    Raises ImageError for data that OpenCV cannot read.
+    reverse: see ``to_rgb``.  Raises ImageError for data that OpenCV cannot read.
     """
     kind = message.format
     size = len(message.data)
@@ -93,6 +112,8 @@ def from_compressed(message: Any) -> NDArray[np.uint8]:
             'OpenCV cannot read')
     if 'compressed rgb' in kind:
         return image  # type: ignore[return-value]  # uint8 by IMREAD_COLOR
+    if reverse:
+        return image[:, :, ::-1]  # type: ignore[return-value]
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)  # type: ignore[return-value]
 
 

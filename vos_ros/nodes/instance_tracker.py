@@ -2,20 +2,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """The instance tracker node: images in, instance masks with lasting ids out."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import fields
+from dataclasses import replace
 import sys
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vos_ros.budget.calibration import CalibrationError
+from vos_ros.budget.calibration import read_calibration
+from vos_ros.budget.ladder import input_sizes
+from vos_ros.budget.ladder import instance_points
+from vos_ros.budget.ladder import SizeCost
+from vos_ros.budget.point import OperatingPoint
 from vos_ros.nodes.base import TrackerNode
 from vos_ros.nodes.live_parameters import Values
 from vos_ros.nodes.run import run
 from vos_ros.nodes.tables import INSTANCE_TRACKER
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
+from vos_ros.runtime.sizes import Sizes
 from vos_ros.tracking.instances import InstanceTracker
 from vos_ros.tracking.params import InstanceTrackerParams
 from vos_ros.tracking.tracks import StepResult
@@ -30,21 +40,31 @@ def tracker_params(values: Values) -> InstanceTrackerParams:
 class InstanceTrackerNode(TrackerNode):
     """MobileInst with kernel reuse and association on a camera; see docs/topics.md."""
 
+    # The letterbox swaps the channels of the small picture.
+    takes_reversed = True
+
     def __init__(self) -> None:
         """Load the model and start; raise PackageError or GraphError when it cannot be used."""
         super().__init__('instance_tracker', INSTANCE_TRACKER)
         threads = self.parameters['threads']
         cv2.setNumThreads(threads)
+        providers = self.parameters['providers']
         package = load_package(self.parameters['model_path'])
-        self._network = MobileInst(package, threads, self.parameters['providers'])
+        self._network = MobileInst(package, threads, providers,
+                                   reuse_features=self.parameters['reuse_features'])
         for message in self._network.messages:
             self.get_logger().warning(message)
         self._network.warm()
+        self._sizes = Sizes.of(self._network, package, threads, providers)
         self._tracker = InstanceTracker(self._network, tracker_params(self.parameters.values))
         self.get_logger().info(
             f'{package}, {threads} threads, {", ".join(self._network.providers)}')
         self.outputs.publish_classes(self._network.classes, self.parameters['birth_score'])
         self.start()
+
+    scaled_stages = frozenset({'network'})
+    budget_parameters = (*TrackerNode.budget_parameters, 'min_short_side', 'reuse_interval',
+                         'max_reuse_interval')
 
     def check_parameters(self, values: Values) -> None:
         """Refuse values that contradict each other."""
@@ -61,13 +81,42 @@ class InstanceTrackerNode(TrackerNode):
             self._tracker.reset(restart_ids=True)
         return self._tracker.step(frame, stamp)
 
+    def operating_points(self, values: Values) -> tuple[list[OperatingPoint], str, bool]:
+        """Return the input sizes and reuse intervals that the bounds allow."""
+        wanted = input_sizes(self._network.input_size, values['min_short_side'])
+        known: list[SizeCost] = []
+        if values['calibration_path']:
+            known = read_calibration(values['calibration_path'], threads=values['threads'],
+                                     digest=self._network.package.digest)
+            wanted = [size for size in wanted if size in {cost.size for cost in known}]
+            if self._network.input_size not in wanted:
+                raise CalibrationError(f'{values["calibration_path"]}: lacks the input size '
+                                       f'{self._network.input_size}')
+        sizes = self._sizes.load(wanted)
+        for message in self._sizes.messages:
+            self.get_logger().warning(message)
+        costs = [cost for cost in known if cost.size in sizes] or self._sizes.time(sizes)
+        limits = ', '.join(f'{name} is {values[name]}' for name in (
+            'min_short_side', 'max_reuse_interval', 'max_frame_skip'))
+        return instance_points(costs, values['reuse_interval'], values['max_reuse_interval'],
+                               values['max_frame_skip']), limits, True
+
+    def take_point(self, settings: Mapping[str, Any]) -> None:
+        """Go on at an input size and a reuse interval; the tracks live on."""
+        self._tracker.params = replace(
+            tracker_params(self.parameters.values),
+            **{name: value for name, value in settings.items() if name == 'reuse_interval'})
+        network = self._sizes[settings.get('input_size', self._network.input_size)]
+        if network is not self._tracker.network:
+            self._tracker.network = network
+
     def reset(self) -> None:
         """End all tracks."""
         self._tracker.reset()
 
     def operating_point(self) -> str:
         """Return reuse interval and input size."""
-        height, width = self._network.input_size
+        height, width = self._tracker.network.input_size
         return f'T={self._tracker.params.reuse_interval} {height}x{width}'
 
 

@@ -20,12 +20,13 @@ from launch_ros.parameter_descriptions import ParameterFile
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from vos_ros.nodes.transport import profile_variable
+from vos_ros.nodes.transport import PROFILE_VARIABLES
+
 PACKAGE = 'vos_ros'
 
 # Any of these says that the user has chosen a transport.
-_TRANSPORT_CHOICES = (
-    'FASTDDS_BUILTIN_TRANSPORTS', 'FASTDDS_DEFAULT_PROFILES_FILE',
-    'FASTRTPS_DEFAULT_PROFILES_FILE')
+_TRANSPORT_CHOICES = ('FASTDDS_BUILTIN_TRANSPORTS', *PROFILE_VARIABLES)
 
 
 def share(*parts: str) -> Substitution:
@@ -61,9 +62,7 @@ def large_images() -> list[Action]:
     """
     if any(os.environ.get(name) for name in _TRANSPORT_CHOICES):
         return []
-    # The second name is the one that Humble knows.
-    return [SetEnvironmentVariable(name, share('config', 'fastdds.xml'))
-            for name in _TRANSPORT_CHOICES[1:]]
+    return [SetEnvironmentVariable(profile_variable(), share('config', 'fastdds.xml'))]
 
 
 def argument(

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The memory tracker node: follows what a user designates, through occlusion and restarts."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import fields
 from dataclasses import replace
@@ -15,6 +16,13 @@ from numpy.typing import NDArray
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 
+from vos_ros.budget.calibration import CalibrationError
+from vos_ros.budget.calibration import read_calibration
+from vos_ros.budget.ladder import memory_points
+from vos_ros.budget.ladder import MemoryBounds
+from vos_ros.budget.ladder import short_sides
+from vos_ros.budget.ladder import SizeCost
+from vos_ros.budget.point import OperatingPoint
 from vos_ros.msg import MemoryUsage
 from vos_ros.nodes.base import TrackerNode
 from vos_ros.nodes.image_input import Arrival
@@ -38,6 +46,8 @@ from vos_ros.tracking.tracks import StepResult
 _MIB = 2 ** 20
 # The ceiling depends on the image's shape, which is not known before the first image.
 _ASSUMED_SIZE = (480, 854)
+# A memory frame beside another one, until that is measured.
+_HEAVIER = 1.6
 
 
 def tracker_params(values: Values, model_side: int = 0) -> MemoryTrackerParams:
@@ -84,6 +94,11 @@ class MemoryTrackerNode(TrackerNode):
                        Path(directory).expanduser() if directory else default_directory())
         self.start()
 
+    scaled_stages = frozenset({'resize', 'key', 'read', 'segment', 'value', 'memory'})
+    budget_parameters = (*TrackerNode.budget_parameters, 'min_short_side', 'short_side',
+                         'mem_every', 'max_mem_every', 'working_memory_max_frames',
+                         'working_memory_min_frames')
+
     def check_parameters(self, values: Values) -> None:
         """Refuse values that contradict each other."""
         tracker_params(values)
@@ -110,6 +125,37 @@ class MemoryTrackerNode(TrackerNode):
         return replace(result, timings={
             'segment' if name == 'decode' else name: spent
             for name, spent in result.timings.items()})
+
+    def operating_points(self, values: Values) -> tuple[list[OperatingPoint], str, bool]:
+        """Return the working sizes and memory cadences that the bounds allow.
+
+        Without a calibration the cost of a size is taken for that of its pixels.
+        """
+        params = tracker_params(values, self._model_side)
+        frame = self._frame_size or _ASSUMED_SIZE
+        full = params.short_side or min(frame)
+        known: list[SizeCost] = []
+        if values['calibration_path']:
+            known = read_calibration(
+                values['calibration_path'], threads=values['threads'],
+                digest=self._following.tracker.network.digest)
+        costs = [cost for cost in known if values['min_short_side'] <= min(cost.size) <= full]
+        if known and (not costs or min(costs[0].size) != full):
+            raise CalibrationError(f'{values["calibration_path"]}: lacks the short side {full}')
+        for side in () if known else short_sides(full, values['min_short_side']):
+            share = (side / full) ** 2
+            costs.append(SizeCost((side, side), share, _HEAVIER * share))
+        limits = ', '.join(f'{name} is {values[name]}' for name in (
+            'min_short_side', 'max_mem_every', 'max_frame_skip'))
+        return memory_points(costs, MemoryBounds(
+            params.mem_every, values['max_mem_every'], params.working_memory_max_frames,
+            params.working_memory_min_frames), values['max_frame_skip']), limits, bool(known)
+
+    def take_point(self, settings: Mapping[str, Any]) -> None:
+        """Go on at a working size and a memory cadence; the memories live on."""
+        params = replace(tracker_params(self.parameters.values, self._model_side), **settings)
+        if params != self._following.tracker.params:
+            self._following.tracker.params = params
 
     def reset(self) -> None:
         """End all objects."""

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from std_msgs.msg import Header
 
-from vos_ros.msg import Track
 from vos_ros.msg import TrackArray
-from vos_ros.tracking.tracks import StepResult
 from vos_ros.tracking.tracks import Tracks
 
 try:
@@ -22,18 +20,6 @@ try:
     HAS_VISION_MSGS = True
 except ImportError:
     HAS_VISION_MSGS = False
-
-
-def track_array(header: Header, result: StepResult) -> TrackArray:
-    """Return the tracks of a step with the header of its image."""
-    tracks = result.tracks
-    return TrackArray(header=header, keyframe=bool(result.keyframe), tracks=[
-        Track(id=track_id, class_id=class_id, label=label, score=score, state=state, age=age,
-              box=box, area=area)
-        for track_id, class_id, label, score, state, age, box, area in zip(
-            tracks.ids.tolist(), tracks.class_ids.tolist(), tracks.labels,
-            tracks.scores.tolist(), tracks.states.tolist(), tracks.ages.tolist(),
-            np.ascontiguousarray(tracks.boxes, np.float32), tracks.areas.tolist(), strict=True)])
 
 
 def tracks_of(message: TrackArray) -> Tracks:

@@ -18,8 +18,10 @@ from std_msgs.msg import Header
 
 from vos_ros.msg import Latency
 from vos_ros.msg import TrackArray
+from vos_ros.nodes import cdr
 from vos_ros.nodes import images
 from vos_ros.nodes import messages
+from vos_ros.runtime.letterbox import ordered
 from vos_ros.tracking.drawing import draw_tracks
 from vos_ros.tracking.tracks import StepResult
 
@@ -34,6 +36,8 @@ class Outputs:
         """Advertise everything."""
         self._node = node
         self._labels = self._publisher(Image, '~/labels')
+        # One message for all frames: it keeps its memory, and publishing has copied it on return.
+        self._label_image = Image()
         self._tracks = self._publisher(TrackArray, '~/tracks')
         self._latency = self._publisher(Latency, '~/latency')
         self._overlay = self._publisher(Image, '~/overlay')
@@ -55,9 +59,10 @@ class Outputs:
     def publish_result(self, header: Header, result: StepResult) -> None:
         """Publish labels, tracks and detections under the image's own header."""
         if self._tracks.get_subscription_count():
-            self._tracks.publish(messages.track_array(header, result))
+            self._tracks.publish(cdr.track_array(header, result))
         if self._labels.get_subscription_count():
-            self._labels.publish(images.fill(Image(header=header), result.label_map, 'mono16'))
+            self._label_image.header = header
+            self._labels.publish(images.fill(self._label_image, result.label_map, 'mono16'))
         if self._detections is not None and self._detections.get_subscription_count():
             self._detections.publish(messages.detection_array(header, result.tracks))
 
@@ -75,7 +80,7 @@ class Outputs:
         if not raw and not compressed:
             return 0.0
         begin = time.perf_counter()
-        picture = draw_tracks(frame, result.label_map, result.tracks, opacity)
+        picture = draw_tracks(ordered(frame), result.label_map, result.tracks, opacity)
         if raw:
             self._overlay.publish(images.fill(Image(header=header), picture, 'rgb8'))
         if compressed:

@@ -113,8 +113,7 @@ class OverlayNode(Node):
         self._written.publish(message.header)
 
     def _draw(self, image: Any, labels: Image, tracks: TrackArray) -> None:
-        frame = images.from_compressed(image) if isinstance(image, CompressedImage) \
-            else images.to_rgb(image)
+        frame = images.decode(image)
         rows = messages.tracks_of(tracks)
         picture = draw_tracks(frame, images.to_labels(labels), rows, self.parameters['opacity'])
         stamp = image.header.stamp

@@ -72,6 +72,8 @@ def _spin(node: Node) -> None:
         executor.spin()
     finally:
         executor.remove_node(node)
+        # Left to the garbage collector, it would complain about a context that is gone by then.
+        executor.shutdown(timeout_sec=0)
 
 
 def _program() -> str:

@@ -73,13 +73,15 @@ class Supervisor:
         node, counters = self._node, self._node.counters
         values: dict[str, Any] = {
             'frames_processed': counters.processed, 'dropped_busy': counters.dropped_busy,
-            'dropped_bad': counters.dropped_bad, 'dropped_failed': counters.dropped_failed,
+            'dropped_late': counters.dropped_late, 'dropped_bad': counters.bad,
+            'dropped_failed': counters.dropped_failed,
             'rate': counters.processed - self._before, 'operating_point': node.operating_point()}
         self._before = counters.processed
         with self._lock:
             for name, spent in self._times.items():
                 values[f'{name}_ms'] = (f'p50 {percentile(spent, 0.5):.2f}, '
                                         f'p95 {percentile(spent, 0.95):.2f}')
+        values.update(node.governing.status())
         values.update(node.status())
         busy = node.busy_seconds()
         hung = busy > node.parameters['watchdog_timeout']
@@ -95,5 +97,8 @@ class Supervisor:
         if node.failures_in_a_row:
             return Status('processing', WARN, f'{node.failures_in_a_row} images in a row failed',
                           values)
+        governor = node.governing.governor
+        if governor is not None and governor.unmet:
+            return Status('processing', WARN, governor.unmet, values)
         text = 'running' if counters.processed else 'no image yet'
         return Status('processing', OK, text, values)

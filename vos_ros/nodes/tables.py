@@ -6,6 +6,7 @@ from vos_ros.nodes.parameters import from_dataclass
 from vos_ros.nodes.parameters import markdown
 from vos_ros.nodes.parameters import ParameterSpec
 from vos_ros.nodes.parameters import Table
+from vos_ros.runtime.package import REUSE_FEATURES
 from vos_ros.tracking.memory_params import MemoryTrackerParams
 from vos_ros.tracking.params import InstanceTrackerParams
 
@@ -28,6 +29,20 @@ TRACKER: Table = (
         'max_failures', 10, 'Frames in a row that may fail in the network before the node ends '
         'with an error, so that a respawn acts; 0 never ends it.', 0, 100000),
     ParameterSpec(
+        'latency_budget_ms', 0.0, 'Most milliseconds from the stamp of an image to its results '
+        'that 95 % of the images may take; to keep it the node gives up quality, within the '
+        'bounds below, and says what. 0 for no budget: then it does not interfere.', 0.0,
+        100000.0),
+    ParameterSpec(
+        'max_frame_skip', 3, 'For the budget, as the last resort: images in a row that may be '
+        'left out because their results would be late; 0 never.', 0, 100),
+    ParameterSpec(
+        'nice', 0, "The process's nice value: below 0 it has the cores before programs of 0, "
+        'which needs the permission; 0 leaves it as it is.', -20, 19, live=False),
+    ParameterSpec(
+        'calibration_path', '', 'For the budget: costs of the operating points on this board, as '
+        '`vos-ros calibrate` writes them (.yaml); empty times them at the start.', live=False),
+    ParameterSpec(
         'overlay_opacity', 0.45, 'How strongly masks colour the overlay.', 0.0, 1.0),
     ParameterSpec(
         'overlay_quality', 85, 'JPEG quality of `~/overlay/compressed`.', 1, 100),
@@ -42,7 +57,17 @@ INSTANCE_TRACKER: Table = (
     ParameterSpec(
         'providers', ['cpu'], 'What should compute, best first (cpu, xnnpack, cuda, tensorrt, '
         'openvino, ...); what is missing is named and the next one taken.', live=False),
+    ParameterSpec(
+        'reuse_features', 'cached', 'What runs on the frames between keyframes: `cached` the '
+        'first half of the backbone, with the rest from the keyframe; `full` all of it; `motion` '
+        'no network, masks move by optical flow.', choices=tuple(REUSE_FEATURES), live=False),
     *from_dataclass(InstanceTrackerParams),
+    ParameterSpec(
+        'min_short_side', 128, 'For the budget: the shorter side of the input is never made '
+        'smaller than this.', 64, 4320),
+    ParameterSpec(
+        'max_reuse_interval', 12, 'For the budget: reuse_interval is never made longer than '
+        'this.', 1, 60),
     *TRACKER,
 )
 
@@ -65,6 +90,12 @@ MEMORY_TRACKER: Table = (
     ParameterSpec(
         'short_side', -1, 'Frames are scaled down until their shorter side has so many pixels; 0 '
         'keeps their size, -1 takes the size that the model was made for.', -1, 4320),
+    ParameterSpec(
+        'min_short_side', 240, 'For the budget: the shorter side of the input is never made '
+        'smaller than this.', 16, 4320),
+    ParameterSpec(
+        'max_mem_every', 20, 'For the budget: mem_every is never made longer than this.', 1,
+        1000),
     ParameterSpec(
         'ring_seconds', 2.0, 'Seconds that images are kept, so that an object can be designated '
         'on a picture that is not the newest.', 0.0, 60.0),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import PackageError
+from vos_ros.runtime.package import REUSE_FEATURES
 from vos_ros.runtime.session import GraphError
 from vos_ros.tracking.drawing import contact_sheet
 from vos_ros.tracking.drawing import draw_tracks
@@ -36,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--threads', type=int, default=2, help='threads of the network')
     parser.add_argument('--provider', action='append', default=None,
                         help='what should compute, best first (repeatable); the CPU if not given')
+    parser.add_argument('--reuse-features', choices=REUSE_FEATURES, default='cached',
+                        help='what runs on the frames between keyframes (default: %(default)s)')
     parser.add_argument('--frames', type=int, default=0, help='stop after so many frames; 0: all')
     parser.add_argument('--json', action='store_true', help='print the summary as JSON, last line')
     parser.add_argument('--quick', action='store_true', help=f'only {_QUICK_FRAMES} frames')
@@ -51,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         params = InstanceTrackerParams(
             **{entry.name: getattr(args, entry.name) for entry in fields(InstanceTrackerParams)})
-        network = MobileInst(load_package(args.model), args.threads, args.provider or ('cpu',))
+        network = MobileInst(load_package(args.model), args.threads, args.provider or ('cpu',),
+                             reuse_features=args.reuse_features)
         return _track(args, network, InstanceTracker(network, params))
     except (OSError, ValueError, PackageError, GraphError) as error:
         print(f'vos-ros track: {error}', file=sys.stderr)

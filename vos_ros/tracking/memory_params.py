@@ -44,7 +44,7 @@ class MemoryTrackerParams:
         480, 0, 4320, 'Frames are scaled down until their shorter side has so many pixels; '
         '0 keeps their size.')
     max_objects: int = bounded(
-        32, 1, 1000, 'Most objects at a time: the bound on time and memory.')
+        8, 1, 1000, 'Most objects at a time: the bound on time and memory; one more is refused.')
     min_area: float = bounded(
         0.0, 0.0, 1.0, 'An object that shows no more than this share of the frame is lost.')
     bounded_working_memory: bool = bounded(

@@ -1,0 +1,153 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The governor on a simulated board: within the budget, quick after load, still when steady."""
+
+import random
+
+import pytest
+from simulated_board import Board
+from simulated_board import ladder
+
+from vos_ros.budget.clock import percentile
+from vos_ros.budget.governor import Governor
+from vos_ros.budget.point import Measured
+from vos_ros.budget.point import OperatingPoint
+
+PHASE = 20.0
+
+
+def loaded(factor, begin=PHASE, end=2 * PHASE):
+    return lambda t: factor if begin <= t < end else 1.0
+
+
+def unbounded(board):
+    """p50 of the best point alone."""
+    one = Governor(ladder()[:1], 1e6)
+    return percentile([f.latency for f in board.run(one, 20.0).frames], 0.5)
+
+
+@pytest.fixture(scope='module')
+def p50():
+    return unbounded(Board(load=lambda t: 1.0))
+
+
+@pytest.mark.parametrize('seed', range(4))
+@pytest.mark.parametrize(('share', 'factor'), [(1.0, 2.2), (0.7, 2.2), (0.5, 1.4)])
+def test_p95_holds_in_every_phase_but_two_seconds_after_a_step(p50, share, factor, seed):
+    governor = Governor(ladder(), share * p50)
+    board = Board(load=loaded(factor), error=0.1, seed=seed).run(governor, 3 * PHASE)
+    for begin in (0.0, PHASE, 2 * PHASE):
+        found = board.latencies(begin + 2, begin + PHASE)
+        assert percentile(found, 0.95) <= governor.budget_ms, begin
+    assert share < 0.7 or board.changes_in(PHASE, PHASE + 2) >= 1
+    assert governor.unmet == ''
+
+
+@pytest.mark.parametrize('seed', range(10))
+def test_at_most_one_change_in_ten_steady_seconds(p50, seed):
+    for share in (1.0, 0.7, 0.5):
+        board = Board(load=lambda t: 1.0, error=0.1, seed=seed)
+        board.run(Governor(ladder(), share * p50), 120.0)
+        for begin in range(5, 110):
+            assert board.changes_in(begin, begin + 10) <= 1, (share, begin, board.changes)
+
+
+@pytest.mark.parametrize('seed', range(10))
+def test_where_waiting_begins_a_wrong_change_is_not_made_again_and_again(p50, seed):
+    # The best point takes about a camera period: a little more cost is much more waiting.
+    board = Board(load=lambda t: 1.0, error=0.1, seed=seed)
+    board.run(Governor(ladder(), 1.3 * p50), 120.0)
+    assert len(board.changes) <= 6
+    assert all(board.changes_in(begin, begin + 10) <= 2 for begin in range(110))
+
+
+def test_quality_comes_back_after_the_load(p50):
+    governor = Governor(ladder(), 1.6 * p50)
+    board = Board(load=loaded(2.5)).run(governor, 5 * PHASE)
+    best = min(board.used(10, PHASE))
+    assert min(board.used(PHASE + 2, 2 * PHASE)) > best
+    assert board.used(4 * PHASE, 5 * PHASE) == {best}
+
+
+def test_a_generous_budget_is_never_touched(p50):
+    governor = Governor(ladder(), 4 * p50)
+    board = Board(load=lambda t: 1.0).run(governor, 60.0)
+    assert not board.changes and board.used(0, 60) == {0} and not board.skipped
+
+
+def test_without_the_governor_the_same_board_misses(p50):
+    board = Board(load=loaded(2.2)).run(Governor(ladder()[:1], p50), 3 * PHASE)
+    assert percentile(board.latencies(PHASE + 2, 2 * PHASE), 0.95) > 1.5 * p50
+
+
+def test_what_cannot_be_met_is_said_and_taken_back():
+    governor = Governor(ladder({320: 30.0, 256: 20.0}), 40.0, limits='min_short_side is 256')
+    board = Board(load=loaded(4.0)).run(governor, 3 * PHASE)
+    said = [text for now, text in board.unmet if PHASE + 5 < now < 2 * PHASE]
+    assert sum(map(bool, said)) > 0.8 * len(said)
+    text = next(filter(None, said))
+    assert '40 ms cannot be met' in text and 'min_short_side is 256' in text
+    assert 'T=6 256' in text
+    assert not any(text for now, text in board.unmet if now < PHASE or now > 2 * PHASE + 5)
+
+
+def test_images_that_come_late_are_blamed_on_what_is_before_the_node():
+    governor = Governor(ladder(), 40.0, limits='min_short_side is 128')
+    board = Board(load=lambda t: 1.0, outside=60.0).run(governor, 20.0)
+    assert 'images are 6' in board.unmet[-1][1] and 'min_short_side' not in board.unmet[-1][1]
+
+
+def test_an_occasional_hiccup_changes_nothing(p50):
+    board = Board(load=lambda t: 1.0, hiccups=0.02, seed=5)
+    board.run(Governor(ladder(), 2.5 * p50), 60.0)
+    assert not board.changes
+
+
+def test_skipping_keeps_what_is_published_within_the_budget():
+    points = ladder({320: 30.0}, intervals=(1,), max_skip=3)
+    plain = Board(load=lambda t: 1.4).run(Governor(points[:1], 56.0), 30.0)
+    skipping = Board(load=lambda t: 1.4).run(Governor(points, 56.0), 30.0)
+    assert percentile(plain.latencies(5, 30), 0.95) > 56.0
+    assert percentile(skipping.latencies(5, 30), 0.95) <= 56.0
+    assert skipping.skipped and len(skipping.frames) > 0.4 * len(plain.frames)
+
+
+def test_never_more_frames_in_a_row_are_skipped_than_allowed():
+    governor = Governor([OperatingPoint('one', 50.0, 50.0, max_skip=2)], 10.0)
+    for i in range(40):
+        governor.published(Measured(True, 50.0, 0.0, 0.0, 0.0), i * 0.05)
+    row, longest = 0, 0
+    for _ in range(30):
+        row = row + 1 if governor.too_late(20.0, 20.0) else 0
+        longest = max(longest, row)
+    assert longest == 2
+
+
+@pytest.mark.parametrize('seed', range(25))
+def test_whatever_happens_only_given_points_are_used(seed):
+    rng = random.Random(seed)
+    rate, share = rng.choice([5.0, 15.0, 30.0, 60.0]), rng.uniform(0.4, 3.0)
+    factor, noise = rng.uniform(0.8, 4.0), rng.uniform(0.0, 0.3)
+    points = ladder()
+    governor = Governor(points, share * 35.0)
+    board = Board(load=loaded(factor, 5, 10), rate=rate, noise=noise, error=0.3, seed=seed)
+    board.run(governor, 15.0)
+    assert governor.points == tuple(points) and 0 <= governor.index < len(points)
+    assert len(board.changes) == governor.changes <= 8
+    assert governor.misses == sum(f.latency > governor.budget_ms for f in board.frames)
+
+
+@pytest.mark.parametrize(('points', 'budget', 'message'), [
+    ([], 10.0, 'no operating point'), (ladder(), 0.0, 'budget is 0'),
+    (ladder(), float('nan'), 'budget is nan')])
+def test_what_cannot_be_governed_is_refused(points, budget, message):
+    with pytest.raises(ValueError, match=message):
+        Governor(points, budget)
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    ({'light_ms': 0.0}, 'must be positive'), ({'heavy_ms': float('inf')}, 'must be positive'),
+    ({'cadence': 0}, 'cadence 0'), ({'max_skip': -1}, 'max_skip -1')])
+def test_points_that_cannot_be_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        OperatingPoint(**{'name': 'x', 'light_ms': 1.0, 'heavy_ms': 1.0, **change})

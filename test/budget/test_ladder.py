@@ -1,0 +1,92 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Operating points within the user's bounds, and calibrations that are read or refused."""
+
+import pytest
+import yaml
+
+from vos_ros.budget.calibration import CalibrationError
+from vos_ros.budget.calibration import read_calibration
+from vos_ros.budget.calibration import write_calibration
+from vos_ros.budget.ladder import input_sizes
+from vos_ros.budget.ladder import instance_points
+from vos_ros.budget.ladder import memory_points
+from vos_ros.budget.ladder import MemoryBounds
+from vos_ros.budget.ladder import short_sides
+from vos_ros.budget.ladder import SizeCost
+
+COSTS = [SizeCost((320, 448), 30.0, 35.0), SizeCost((256, 384), 20.0, 24.0),
+         SizeCost((192, 256), 10.0, 12.0)]
+
+
+def test_input_sizes_keep_the_shape_and_the_bound():
+    assert input_sizes((320, 448), 128) == [(320, 448), (256, 384), (192, 256), (128, 192)]
+    assert input_sizes((448, 320), 192) == [(448, 320), (384, 256), (256, 192)]
+    assert input_sizes((320, 448), 320) == input_sizes((320, 448), 1000) == [(320, 448)]
+    assert min(min(size) for size in input_sizes((128, 192), 1)) == 64
+
+
+def test_short_sides_go_down_to_the_bound():
+    sides = short_sides(480, 240)
+    assert sides[0] == 480 and sides[-1] >= 240 and sides == sorted(sides, reverse=True)
+    assert all(side % 16 == 0 for side in sides) and len(sides) == 4
+    assert short_sides(480, 480) == [480] and min(short_sides(100, 1)) >= 16
+
+
+@pytest.mark.parametrize(('interval', 'most', 'expected'), [
+    (3, 12, {3, 6, 12}), (3, 5, {3}), (5, 2, {5}), (1, 4, {1, 2, 4})])
+def test_instance_points_stay_within_the_bounds(interval, most, expected):
+    points = instance_points(COSTS, interval, most, 2)
+    assert {p.settings['reuse_interval'] for p in points} == expected
+    assert {p.settings['input_size'] for p in points} == {cost.size for cost in COSTS}
+    assert points[0].given_up == () and all(p.given_up for p in points[1:])
+    assert points[0].settings == {'input_size': (320, 448), 'reuse_interval': interval}
+    assert [p.max_skip for p in points] == [0] * (len(points) - 1) + [2]
+    assert instance_points(COSTS, interval, most, 0) == points[:-1]
+
+
+def test_memory_points_stay_within_the_bounds():
+    points = memory_points(COSTS, MemoryBounds(5, 20, 10, 5), 0)
+    assert {p.settings['mem_every'] for p in points} == {5, 10, 20}
+    assert {p.settings['short_side'] for p in points} == {320, 256, 192}
+    assert points[0].given_up == () and points[-1].settings['working_memory_max_frames'] == 6
+    assert 'working_memory_max_frames 10 -> 6' in points[-1].given_up
+    # A working memory that cannot be smaller is left alone.
+    tight = memory_points(COSTS, MemoryBounds(5, 20, 6, 5), 0)
+    assert not any('working_memory_max_frames' in p.settings for p in tight)
+
+
+@pytest.fixture
+def written(tmp_path):
+    path = tmp_path / 'board.yaml'
+    write_calibration(path, COSTS, kind='mobileinst', model='m', digest='d', threads=2,
+                      machine='test')
+    return path
+
+
+def test_a_calibration_comes_back_as_it_was_written(written):
+    assert read_calibration(written, digest='d', threads=2) == COSTS
+
+
+@pytest.mark.parametrize(('digest', 'threads'), [('other', 2), ('d', 1)])
+def test_a_calibration_of_something_else_is_refused(written, digest, threads):
+    with pytest.raises(CalibrationError, match='made for another model or 2 threads'):
+        read_calibration(written, digest=digest, threads=threads)
+
+
+@pytest.mark.parametrize('change', [
+    {'format': 2}, {'costs': []}, {'costs': [{'height': 1}]}, {'costs': 3},
+    {'costs': [{'height': 64, 'width': 64, 'light_ms': -1, 'heavy_ms': 1}]},
+    {'costs': [{'height': 'x', 'width': 64, 'light_ms': 1, 'heavy_ms': 1}]}])
+def test_a_damaged_calibration_is_refused_by_its_name(written, change):
+    written.write_text(yaml.safe_dump({**yaml.safe_load(written.read_text()), **change}))
+    with pytest.raises(CalibrationError, match=r'board\.yaml'):
+        read_calibration(written, digest='d', threads=2)
+
+
+@pytest.mark.parametrize('text', ['', '- 1', 'a: [', '\x00'])
+def test_what_is_no_calibration_is_refused(tmp_path, text):
+    path = tmp_path / 'x.yaml'
+    path.write_text(text)
+    with pytest.raises(CalibrationError, match=r'x\.yaml: is no calibration'):
+        read_calibration(path, digest='d', threads=2)

@@ -1,0 +1,60 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What the operating points of a model cost on a board, as a YAML file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vos_ros.budget.ladder import SizeCost
+
+_FORMAT = 1
+
+
+class CalibrationError(ValueError):
+    """A calibration that cannot be read, or is of another model; the message names the file."""
+
+
+def write_calibration(path: str | Path, costs: Sequence[SizeCost], *, kind: str, model: str,
+                      digest: str, threads: int, machine: str) -> None:
+    """Write costs, largest input first.
+
+    kind, model, digest: of the package.  threads: that it was timed with.  machine: in words.
+    OSError when it cannot be written.
+    """
+    content = {
+        'format': _FORMAT, 'kind': kind, 'model': model, 'digest': digest, 'threads': threads,
+        'machine': machine,
+        'costs': [{'height': cost.size[0], 'width': cost.size[1],
+                   'light_ms': round(cost.light_ms, 3), 'heavy_ms': round(cost.heavy_ms, 3)}
+                  for cost in costs]}
+    Path(path).write_text(yaml.safe_dump(content, sort_keys=False), encoding='utf-8')
+
+
+def read_calibration(path: str | Path, *, digest: str, threads: int) -> list[SizeCost]:
+    """Return the costs in a file.
+
+    Raises CalibrationError for a file that is none, or of another package or number of threads
+    than given, FileNotFoundError where there is none.
+    """
+    try:
+        content: Any = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+        if content['format'] != _FORMAT:
+            raise CalibrationError(f'{path}: is of format {content["format"]}, not {_FORMAT}')
+        costs = [SizeCost((int(entry['height']), int(entry['width'])), float(entry['light_ms']),
+                          float(entry['heavy_ms'])) for entry in content['costs']]
+        known = content['digest'], content['threads']
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise CalibrationError(f'{path}: is no calibration: {error!r}') from error
+    except ValueError as error:
+        raise CalibrationError(f'{path}: is no calibration: {error}') from error
+    if known != (digest, threads):
+        raise CalibrationError(
+            f'{path}: was made for another model or {known[1]} threads, not for this one with '
+            f'{threads}; make a new one with vos-ros calibrate')
+    if not costs or not all(0 < cost.light_ms < 1e7 and 0 < cost.heavy_ms < 1e7
+                            and min(cost.size) > 0 for cost in costs):
+        raise CalibrationError(f'{path}: costs must be positive milliseconds of input sizes')
+    return costs

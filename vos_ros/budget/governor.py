@@ -1,0 +1,301 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps the p95 of pipeline latency within a budget by choosing among operating points.
+
+Down, to cheaper points, at once: when too many of the last frames missed, the governor replays
+them at every cheaper point and takes the best one that would have met the budget.  Up, to better
+points, with care: only when a replay of several seconds has left a margin all that time, and not
+again where that went wrong, for a time that doubles with every failure.  Between the two lies a
+band in which nothing happens, so that a steady load sees no change.
+
+The reference costs are ratios that another load or another picture may bend a little.  Every
+change shows how far two points are really apart, and the costs are corrected by it.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace
+import itertools
+import math
+
+from vos_ros.budget.clock import percentile
+from vos_ros.budget.point import Measured
+from vos_ros.budget.point import OperatingPoint
+from vos_ros.budget.replay import FRESH_MS
+from vos_ros.budget.replay import predicted_p95
+from vos_ros.budget.replay import Trace
+
+# Too many misses: so many among so many last frames at the present point.  The first acts within a
+# few frames of a load step; the others catch what is only a little too slow, with fewer than one
+# false alarm an hour at a true share of misses of 1 %.
+_ALARMS = ((8, 4), (30, 6), (60, 7), (150, 9))
+# So many frames, the slowest ones, are left out when an alarm looks for a load: after one hiccup,
+# frames may be late for a while because each one waits for the one before.
+_OUTLIERS = 1
+# A point must be predicted to stay below this share of the budget.
+_SHARE = 0.92
+# A better one must do so even if frames took longer by this factor: the hysteresis.  It is put on
+# their cost, not on the p95, because close to the camera's period a little more cost is much more
+# waiting.
+_UP_RATIO = 1.1
+# Frames after a change that tell nothing yet: caches and buffers are being filled.
+_SETTLING = 2
+_MEMORY_SECONDS = 5.0
+# Seconds that a better point must look good before it is taken.
+_HOLD = 3.0
+# Seconds after any change before the next one up; and within which a change down means that the
+# last one up was wrong.
+_UP_GAP = 10.0
+_REGRET = 10.0
+# After that, points as dear must look better than they did by this factor, for so many seconds,
+# which double each time, up to the longest.
+_BETTER = 0.85
+_DISTRUST = 30.0
+_LONGEST_DISTRUST = 300.0
+_LOOK_EVERY = 0.5
+# Before anything was measured: frames take longer than when they were timed alone.
+_FIRST_RATIO = 1.15
+_FIRST_OUTSIDE = 4.0
+_ENOUGH = 20
+# Share of what a change shows that is believed, and the most that all of it may come to.
+_LEARNING = 0.5
+_MOST_CORRECTION = 2.0
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A frame in memory: when, at its point's cost, and what did not depend on the point."""
+
+    at: float
+    heavy: bool
+    ratio: float
+    other: float
+    outside: float
+    after: float
+    step: float
+    latency: float
+
+
+class Governor:
+    """Chooses the operating point; one thread uses it, all but `arrived`, which any may call.
+
+    points: best first; the first one is what the user set.  limits: in words, the bounds that end
+    the list, for `unmet`.  timed: whether the reference costs are milliseconds of this machine; if
+    only their ratios are known, the beginning is the best point.  Times `now` are seconds of any
+    clock that only goes forward.
+    Raises ValueError for no points or a budget that is not positive.
+    """
+
+    def __init__(self, points: Sequence[OperatingPoint], budget_ms: float, limits: str = '',
+                 timed: bool = True) -> None:
+        """Begin at the best point that the reference costs let hope for."""
+        if not points:
+            raise ValueError('there is no operating point')
+        if not 0 < budget_ms < math.inf:
+            raise ValueError(f'budget is {budget_ms} ms, must be positive')
+        self.points = tuple(points)
+        self.budget_ms = budget_ms
+        self.misses = 0
+        self.changes = 0
+        self.unmet = ''
+        self._limits = limits
+        self._records: deque[_Record] = deque(maxlen=600)
+        self._arrivals: deque[float] = deque(maxlen=16)
+        self._correction = [1.0] * len(self.points)     # of the reference costs
+        self._came_from: float | None = None            # median ratio at the point before
+        self._at_point = 0              # frames since the last change
+        self._missed: deque[bool] = deque(maxlen=_ALARMS[-1][0])
+        self._skipped = 0
+        self._fits: tuple[float, int] | None = None     # since when a better point fits, and which
+        self._scan: Iterator[int] = iter(())
+        self._hoped = math.inf          # what the last change up was predicted to reach
+        # Up to which point, the p95 it must show, and until when.
+        self._distrust = (-1, math.inf, -math.inf)
+        self._distrust_seconds = _DISTRUST
+        self._last_change = -math.inf
+        self._last_up = -math.inf
+        self._next_look = -math.inf
+        first = Trace((_FIRST_RATIO,), (_FIRST_RATIO,), (0.0,), (_FIRST_OUTSIDE,), (0.0,), 0.0)
+        self.index = self._choose(range(len(self.points)), first, _SHARE) if timed else 0
+
+    @property
+    def point(self) -> OperatingPoint:
+        """Return the operating point to run at."""
+        return self.points[self.index]
+
+    @property
+    def period_ms(self) -> float:
+        """Return the camera's period, ms, 0 while unknown."""
+        times = list(self._arrivals)
+        gaps = sorted(b - a for a, b in itertools.pairwise(times))
+        return gaps[len(gaps) // 2] * 1e3 if gaps else 0.0
+
+    def p95(self) -> float:
+        """Return the p95 of the latency over the last seconds at this point; NaN for too few."""
+        recent = [r.latency for r in self._here()]
+        return percentile(recent, 0.95) if len(recent) >= _ENOUGH else math.nan
+
+    def arrived(self, now: float) -> None:
+        """Note that an image came, computed or not."""
+        self._arrivals.append(now)
+
+    def too_late(self, wait: float, age: float) -> bool:
+        """Say whether a frame should be left out: it would miss, and a fresh one might not.
+
+        wait: ms in the slot.  age: ms since its stamp.  Only at points that allow skipping, and
+        never more than their ``max_skip`` in a row.
+        """
+        steps = [r.step for r in self._here()[-_ENOUGH:]]
+        late = bool(steps) and wait > FRESH_MS and self._skipped < self.point.max_skip \
+            and age + percentile(steps, 0.75) > self.budget_ms
+        self._skipped = self._skipped + 1 if late else 0
+        return late
+
+    def published(self, frame: Measured, now: float) -> OperatingPoint | None:
+        """Take a frame's times in; return the point to change to, None to stay."""
+        missed = frame.latency > self.budget_ms
+        self.misses += missed
+        self._at_point += 1
+        if self._at_point > _SETTLING:
+            self._missed.append(missed)
+            self._records.append(_Record(
+                now, frame.heavy,
+                frame.scaled / (self.point.cost(frame.heavy) * self._correction[self.index]),
+                frame.other, frame.outside, frame.after, frame.scaled + frame.other,
+                frame.latency))
+        while self._records and self._records[0].at < now - _MEMORY_SECONDS:
+            self._records.popleft()
+        if self._at_point == _SETTLING + _ENOUGH:
+            self._learn()
+        before = self.index
+        alarm = self._alarm()
+        if alarm:
+            self._go_down(alarm, now)
+        else:
+            self._look_up(now)
+            if self.unmet and not self._over():
+                self.unmet = ''
+        return self.point if self.index != before else None
+
+    def _here(self) -> list[_Record]:
+        """Return the frames remembered that ran at the present point."""
+        count = max(0, self._at_point - _SETTLING)
+        return list(self._records)[-count:] if count else []
+
+    def _learn(self) -> None:
+        """Correct the present point's cost by the step that the ratios made at the change."""
+        if self._came_from is None:
+            return
+        here = self._here()
+        seen = percentile([r.ratio for r in here], 0.5) / self._came_from
+        old = self._correction[self.index]
+        new = min(max(old * seen ** _LEARNING, 1 / _MOST_CORRECTION), _MOST_CORRECTION)
+        self._correction[self.index] = new
+        for _ in here:
+            self._records.pop()
+        self._records.extend(replace(r, ratio=r.ratio * old / new) for r in here)
+
+    def _predict(self, index: int, trace: Trace) -> float:
+        return predicted_p95(self.points[index], trace, self.budget_ms, self._correction[index])
+
+    def _over(self) -> bool:
+        recent = self._here()[-_ENOUGH * 3:]
+        return len(recent) >= _ENOUGH and sum(
+            r.latency > self.budget_ms for r in recent) > 0.05 * len(recent)
+
+    def _alarm(self) -> Trace | None:
+        """Return the frames with too many misses among them, None when there were not."""
+        missed = list(self._missed)
+        for count, limit in _ALARMS:
+            if sum(missed[-count:]) < limit:
+                continue
+            slowest = sorted(self._here()[-count:], key=lambda record: record.ratio)[:-_OUTLIERS]
+            kept = set(map(id, slowest))
+            trace = self._trace([r for r in self._here()[-count:] if id(r) in kept])
+            if self._predict(self.index, trace) > self.budget_ms:
+                return trace
+        return None
+
+    def _trace(self, records: Iterable[_Record], dearer: float = 1.0) -> Trace:
+        records = list(records)
+        return Trace([r.ratio * dearer for r in records if not r.heavy],
+                     [r.ratio * dearer for r in records if r.heavy],
+                     [r.other for r in records], [r.outside for r in records],
+                     [r.after for r in records], self.period_ms)
+
+    def _choose(self, candidates: Sequence[int], trace: Trace, share: float) -> int:
+        """Return the first candidate predicted to fit, or the one predicted to come nearest."""
+        nearest, least = candidates[0], math.inf
+        for index in candidates:
+            p95 = self._predict(index, trace)
+            if p95 <= share * self.budget_ms:
+                return index
+            # A point that gives up more must gain something.
+            if p95 < 0.97 * least:
+                nearest, least = index, p95
+        return nearest
+
+    def _go_down(self, trace: Trace, now: float) -> None:
+        target = self._choose(range(self.index, len(self.points)), trace, _SHARE)
+        if target == self.index:
+            self._cannot(trace)
+            return
+        if now - self._last_up < _REGRET:
+            self._distrust = self.index, _BETTER * self._hoped, now + self._distrust_seconds
+            self._distrust_seconds = min(2 * self._distrust_seconds, _LONGEST_DISTRUST)
+        self._change(target, now)
+
+    def _cannot(self, trace: Trace) -> None:
+        p95, outside = self.p95(), percentile(trace.outside, 0.5)
+        if math.isnan(p95):
+            return
+        reason = f'images are {outside:.0f} ms old when they arrive' \
+            if outside > 0.5 * p95 else self._limits or 'there is no cheaper point'
+        self.unmet = (f'a p95 of {self.budget_ms:.3g} ms cannot be met: {p95:.3g} ms is reached '
+                      f'at the cheapest point allowed, {self.point.name} ({reason})')
+
+    def _look_up(self, now: float) -> None:
+        """Go through the better points, one a frame, so that no frame pays for all of them."""
+        if not self.index or len(self._records) < _ENOUGH \
+                or self._records[-1].at - self._records[0].at < 0.5 * _MEMORY_SECONDS:
+            self._fits = None
+            return
+        candidate = next(self._scan, None)
+        if candidate is None:
+            if now >= self._next_look:
+                self._next_look = now + _LOOK_EVERY
+                self._scan = iter(range(self.index))
+            return
+        p95 = self._predict(candidate, self._trace(self._records, _UP_RATIO))
+        upto, needed, until = self._distrust
+        limit = _SHARE * self.budget_ms
+        if candidate <= upto and now < until:
+            limit = min(limit, needed)
+        if p95 > limit:
+            if candidate == self.index - 1:
+                self._fits = None       # none of them does
+            return
+        self._scan = iter(())
+        since, worst = self._fits or (now, candidate)
+        self._fits = since, max(worst, candidate)
+        if now - since >= _HOLD and now - self._last_change >= _UP_GAP:
+            if now - self._last_up > 3 * _DISTRUST:
+                self._distrust_seconds = _DISTRUST
+            self._last_up, self._hoped = now, p95
+            self._change(self._fits[1], now)
+
+    def _change(self, target: int, now: float) -> None:
+        recent = [r.ratio for r in self._here()[-_ENOUGH:]]
+        self._came_from = percentile(recent, 0.5) if recent else None
+        self.index = target
+        self.changes += 1
+        self.unmet = ''
+        self._at_point = 0
+        self._skipped = 0
+        self._missed.clear()
+        self._fits = None
+        self._scan = iter(())
+        self._last_change = now

@@ -1,0 +1,151 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The latency budget of a tracker node: the governor between its clock and its tracker."""
+
+from collections.abc import Mapping
+import math
+import threading
+import time
+from typing import Any
+from typing import TYPE_CHECKING
+
+from vos_ros.budget.governor import Governor
+from vos_ros.budget.point import Measured
+from vos_ros.nodes.live_parameters import Values
+
+if TYPE_CHECKING:
+    from vos_ros.nodes.base import TrackerNode
+
+# Stamps older than this are of another time, as those of a file: latency counts from the arrival.
+_OTHER_TIME_MS = 60e3
+
+
+class Governing:
+    """Feeds the governor with what the node measures, and the tracker with what it decides.
+
+    Without a budget it does nothing at all.  All methods run on the worker's thread but
+    ``arrived``, ``status`` and ``prepare`` with ``wait=False``.
+    """
+
+    def __init__(self, node: 'TrackerNode') -> None:
+        """Start without a budget."""
+        self._node = node
+        self.governor: Governor | None = None
+        self._after = 0.0
+        self._wanted: tuple[Any, ...] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def budget_ms(self) -> float:
+        """Return the bound in force, 0 for none."""
+        governor = self.governor
+        return 0.0 if governor is None else governor.budget_ms
+
+    def prepare(self, values: Values, wait: bool = False) -> None:
+        """Take on the parameters of the budget, if they are new.
+
+        Loading and timing networks takes seconds: that is done on a thread of its own, and frames
+        go on meanwhile, unless ``wait`` asks to have it done on return.  Raises then what
+        ``operating_points`` raises.
+        """
+        wanted = tuple(values[name] for name in self._node.budget_parameters)
+        if wanted == self._wanted:
+            return
+        first, self._wanted = self._wanted is None, wanted
+        if not values['latency_budget_ms']:
+            if not first:
+                self._node.submit_job(lambda: self._install(None))
+        elif wait:
+            self._install(self._governor(values))
+        else:
+            threading.Thread(target=self._prepare_beside, args=(values, wanted), daemon=True,
+                             name='operating points').start()
+
+    def _governor(self, values: Values) -> Governor:
+        points, limits, timed = self._node.operating_points(values)
+        return Governor(points, values['latency_budget_ms'], limits, timed)
+
+    def _prepare_beside(self, values: Values, wanted: tuple[Any, ...]) -> None:
+        try:
+            with self._lock:
+                governor = self._governor(values)
+        except Exception as error:
+            self._node.get_logger().error(f'no latency budget: {error}')
+            return
+        if wanted == self._wanted:
+            self._node.submit_job(lambda: self._install(governor))
+
+    def _install(self, governor: Governor | None) -> None:
+        self.governor = governor
+        self.reapply()
+        logger = self._node.get_logger()
+        if governor is None:
+            logger.info('no latency budget: back to the settings given')
+        else:
+            logger.info(f'latency budget {governor.budget_ms:g} ms: {len(governor.points)} '
+                        f'operating points, starting at {governor.point.name}')
+
+    def reapply(self) -> None:
+        """Give the tracker the present point, after its parameters were set anew."""
+        self._node.take_point({} if self.governor is None else self.governor.point.settings)
+
+    def arrived(self) -> None:
+        """Note that an image came.  Executor's thread."""
+        governor = self.governor
+        if governor is not None:
+            governor.arrived(time.monotonic())
+
+    def too_late(self, wait_ms: float, age_ms: float) -> bool:
+        """Say whether to leave a frame out; age_ms: since its stamp, NaN when not known."""
+        governor = self.governor
+        if governor is None:
+            return False
+        known = 0 <= age_ms < _OTHER_TIME_MS
+        return governor.too_late(wait_ms, age_ms if known else wait_ms)
+
+    def published(self, timings: Mapping[str, float], step_ms: float, pipeline_ms: float,
+                  heavy: bool) -> None:
+        """Take in a frame's times, and change the operating point when the governor says so."""
+        governor = self.governor
+        if governor is None:
+            return
+        wait = timings['wait']
+        outside = pipeline_ms - step_ms - wait
+        if not 0 <= pipeline_ms < _OTHER_TIME_MS:
+            outside = timings['receive']
+        scaled = sum(spent for name, spent in timings.items() if name in self._node.scaled_stages)
+        if not scaled:
+            return      # nothing was computed: the frame says nothing about any point
+        before, unmet = governor.point, governor.unmet
+        point = governor.published(Measured(
+            heavy, scaled, max(0.0, step_ms - scaled), wait,
+            0.0 if math.isnan(outside) else max(0.0, outside), self._after), time.monotonic())
+        logger = self._node.get_logger()
+        if point is not None:
+            self._node.take_point(point.settings)
+            logger.info(f'operating point {before.name} -> {point.name} for the latency budget of '
+                        f'{governor.budget_ms:g} ms')
+        if governor.unmet and not unmet:
+            logger.warning(governor.unmet, throttle_duration_sec=10.0)
+
+    def done(self, after_ms: float) -> None:
+        """Note how long the worker was busy with a frame once that was published."""
+        self._after = after_ms
+
+    def message(self) -> dict[str, Any]:
+        """Return the budget's fields of ~/latency."""
+        governor = self.governor
+        if governor is None:
+            return {'p95_ms': math.nan}
+        return {'budget_ms': governor.budget_ms, 'given_up': list(governor.point.given_up),
+                'unmet': governor.unmet, 'p95_ms': governor.p95(), 'misses': governor.misses,
+                'changes': governor.changes}
+
+    def status(self) -> dict[str, Any]:
+        """Return the budget's figures for /diagnostics.  Executor's thread."""
+        governor = self.governor
+        if governor is None:
+            return {'latency_budget_ms': 'none'}
+        return {'latency_budget_ms': f'{governor.budget_ms:g}',
+                'given_up': '; '.join(governor.point.given_up) or 'nothing',
+                'budget_misses': governor.misses, 'operating_point_changes': governor.changes}
