@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from vos_ros.runtime.letterbox import Letterbox
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
+from vos_ros.runtime.package import REUSE_FEATURES
 from vos_ros.runtime.session import Graph
 from vos_ros.tracking.instances import InstanceTracker
 from vos_ros.tracking.labels import LabelPainter
@@ -39,6 +40,8 @@ def main() -> None:
     arguments.add_argument('--peer', help='another ONNX model to time in the same rounds')
     arguments.add_argument('--peer-size', type=int, nargs=2, metavar=('H', 'W'),
                            help="the peer's input size where its graph leaves it open")
+    arguments.add_argument('--reuse-features', choices=REUSE_FEATURES, default='cached',
+                           help='what runs on the frames between keyframes')
     arguments.add_argument('--interval', type=int, default=3, help='reuse interval T')
     arguments.add_argument('--tracks', type=int, default=8, help='tracks followed and painted')
     args = arguments.parse_args()
@@ -57,11 +60,13 @@ def main() -> None:
 
 def networks(args, threads: int, rounds: int) -> dict[str, float]:
     """Time the graphs alone, and the peer."""
-    network = MobileInst(load_package(args.model), threads)
+    network = MobileInst(load_package(args.model), threads,
+                         reuse_features=args.reuse_features)
     image = np.random.default_rng(0).integers(0, 255, (*network.input_size, 3), dtype=np.uint8)
-    kernels = network.key(image).kernels[:args.tracks]
+    output = network.key(image)
+    kernels = output.kernels[:args.tracks]
     contenders = {'key': lambda: network.key(image),
-                  'reuse': lambda: network.reuse(image, kernels)}
+                  'reuse': lambda: network.reuse(image, kernels, output.context)}
     if args.peer:
         peer = Graph(args.peer, threads)
         feed = peer_input(peer, args.peer_size)
@@ -104,7 +109,7 @@ def pictures(args, rounds: int) -> dict[str, float]:
 
 def steps(args, rounds: int) -> dict[str, float]:
     """Time whole steps on a VGA frame; by stage, and the share outside the graphs."""
-    network = MobileInst(load_package(args.model), 1)
+    network = MobileInst(load_package(args.model), 1, reuse_features=args.reuse_features)
     every = dict(birth_score=0.0, keep_score=0.0, min_area=0.0, confirm_keyframes=1,
                  max_tracks=args.tracks, max_gap=3600.0)
     params = InstanceTrackerParams(reuse_interval=args.interval, **every)

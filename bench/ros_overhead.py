@@ -30,31 +30,29 @@ The bounds: lost_* 0; overhead 2 ms at VGA and 8 ms at 1080p on a quiet two-core
 """
 
 import argparse
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
 import json
 import math
 import multiprocessing
 import os
-from pathlib import Path
-import signal
 import subprocess
 import sys
 import time
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from nodes import node
+from nodes import PROFILE
 
 from vos_ros.budget.clock import percentile
+from vos_ros.nodes.transport import profile_variable
+from vos_ros.nodes.transport import PROFILE_VARIABLES
 
 SIZES = {'vga': (640, 480), '720p': (1280, 720), '1080p': (1920, 1080)}
-PROFILE = str(Path(__file__).resolve().parent.parent / 'config' / 'fastdds.xml')
 # suffix of the figure → what is set in the environment of every process; nothing else is.
 TRANSPORTS: dict[str, dict[str, str]] = {
-    '': {'FASTDDS_DEFAULT_PROFILES_FILE': PROFILE, 'FASTRTPS_DEFAULT_PROFILES_FILE': PROFILE},
+    '': {profile_variable(): PROFILE},
     '_default': {},
     '_large_data': {'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'},
 }
@@ -135,25 +133,6 @@ class Observer:
                     self.seen.frames_in = int(entry.value)
 
 
-@contextmanager
-def node(name: str, parameters: dict[str, Any], domain: int) -> Iterator[subprocess.Popen]:
-    """Run a node as a process; interrupt it at the end when it still runs."""
-    arguments = [part for key, value in parameters.items() for part in ('-p', f'{key}:={value}')]
-    process = subprocess.Popen(
-        [sys.executable, '-m', f'vos_ros.nodes.{name}', '--ros-args', '--log-level', 'warn',
-         *arguments], env={**os.environ, 'ROS_DOMAIN_ID': str(domain)})
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            print(f'{name} did not end by itself', file=sys.stderr)
-
-
 def measure(size: tuple[int, int], rate: float, frames: int, model: str, threads: int,
             domain: int) -> Seen:
     """Return what one run showed; raise RuntimeError if a node ends or hangs."""
@@ -220,9 +199,8 @@ def overheads(images: list[dict[str, float]]) -> dict[str, list[float]]:
 
 def choose(settings: dict[str, str]) -> None:
     """Set the transport for this process and those it starts."""
-    for names in TRANSPORTS.values():
-        for name in names:
-            os.environ.pop(name, None)
+    for name in ('FASTDDS_BUILTIN_TRANSPORTS', *PROFILE_VARIABLES):
+        os.environ.pop(name, None)
     os.environ.update(settings)
 
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """XMem: the memory read against the dense formulation, the whole step against the reference.
 
-Without arguments: the read with full memories, and the step of the full network and of XMem-Lite.
+Without arguments: the read with full memories, and the step of the full network and of the shipped
+XMem-Lite (lite_to_official_N: its time over that of the official network, N objects).
 --reference DIR adds the official implementation, from a checkout of hkchengrex/XMem, stepped in
 turns with ours in a process of its own: milliseconds, peak memory, and how many pixels of the
 label maps differ.  --soak runs 10,000 frames and shows that memory and step time do not grow.
@@ -34,6 +35,7 @@ from vos_ros.runtime.memory_ops_numpy import NumpyOps
 QUERIES = 1620          # 30 x 54 cells: 480p
 CELLS = 1620
 TOP_K = 30
+LITE = Path(__file__).resolve().parent.parent / 'weights' / 'xmem-lite'
 WORKER = Path(__file__).resolve().parent / 'xmem_worker.py'
 
 
@@ -182,6 +184,9 @@ def main() -> int:
     arguments.add_argument('--frames', type=int, default=60, help='frames of each step benchmark')
     arguments.add_argument('--threads', type=int, default=2)
     arguments.add_argument('--objects', type=int, nargs='+', default=[1, 3])
+    arguments.add_argument('--lite-objects', type=int, nargs='+', default=[1, 5])
+    arguments.add_argument('--lite', default=str(LITE), metavar='DIR',
+                           help='package of XMem-Lite')
     arguments.add_argument('--only', choices=('read', 'step', 'lite'), nargs='+',
                            default=['read', 'step', 'lite'])
     arguments.add_argument('--soak', action='store_true', help='10,000 frames; nothing else')
@@ -194,14 +199,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if args.soak:
-            finish(soak(folder, 300 if args.quick else args.soak_frames), args)
+            finish(soak(Path(args.lite), 300 if args.quick else args.soak_frames), args)
             return 0
         if 'read' in args.only:
             for threads in sorted({1, args.threads}):
                 figures.update(bench_read(rounds, threads))
         if {'step', 'lite'} & set(args.only):
             paths = make_packages(folder, args.weights, full='step' in args.only,
-                                  lite='lite' in args.only, reference=bool(args.reference))
+                                  reference=bool(args.reference))
+            paths['lite'] = args.lite
             figures.update(step_parts(args, folder, paths, frames))
     finish(figures, args)
     return 0
@@ -213,7 +219,7 @@ def step_parts(args: argparse.Namespace, folder: Path, paths: dict[str, str],
     figures: dict[str, float] = {}
     size = (480, 854)
     plans = [('full', n) for n in args.objects if 'step' in args.only]
-    plans += [('lite', 1)] if 'lite' in args.only else []
+    plans += [('lite', n) for n in args.lite_objects if 'lite' in args.only]
     for kind, count in plans:
         contenders: dict[str, Contender] = {}
         if args.reference:
@@ -225,6 +231,8 @@ def step_parts(args: argparse.Namespace, folder: Path, paths: dict[str, str],
         title = f'step, {kind} network, {count} object(s), 480p, {args.threads} thread(s)'
         part = bench_step(title, contenders, frames, same=kind == 'full')
         figures.update({f'{kind}_{count}_{name}': value for name, value in part.items()})
+        if kind == 'lite' and args.reference:
+            figures[f'lite_to_official_{count}'] = part['ours_ms'] / part['official_ms']
     return figures
 
 

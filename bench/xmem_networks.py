@@ -15,15 +15,14 @@ _PROGRAM = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 import torch
-from vos_ros.models.xmem.config import XMemConfig
 from vos_ros.models.xmem.export import export_xmem
 from vos_ros.models.xmem.network import XMem
 from vos_ros.models.xmem.weights import network_from, read_state_dict
 
-out, weights, full, lite = sys.argv[2], sys.argv[3], sys.argv[4] == '1', sys.argv[5] == '1'
+out, weights, full = sys.argv[2], sys.argv[3], sys.argv[4] == '1'
 torch.manual_seed(0)
 paths = {}
-if full or sys.argv[6] == '1':
+if full or sys.argv[5] == '1':
     if weights:
         network = network_from(read_state_dict(weights))
     else:
@@ -42,18 +41,13 @@ if full or sys.argv[6] == '1':
     if full:
         paths['full'] = str(export_xmem(network, out + '/full', (480, 864), 'full', 'none', 'none',
                                         keep_weights=False))
-if lite:
-    network = XMem(XMemConfig.lite()).eval()
-    paths['lite'] = str(export_xmem(network, out + '/lite', (480, 864), 'lite', 'none', 'none',
-                                    keep_weights=False))
 print(json.dumps(paths))
 """
 
 
-def make_packages(folder: Path, weights: str, full: bool, lite: bool, reference: bool,
-                  ) -> dict[str, str]:
-    """Return paths: 'full' and 'lite' packages, 'weights' as a .pth for the reference."""
+def make_packages(folder: Path, weights: str, full: bool, reference: bool) -> dict[str, str]:
+    """Return paths: a package 'full', and 'weights' as a .pth for the reference."""
     command = [sys.executable, '-c', _PROGRAM, str(_ROOT), str(folder), weights,
-               str(int(full)), str(int(lite)), str(int(reference))]
+               str(int(full)), str(int(reference))]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
