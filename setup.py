@@ -28,6 +28,8 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['vos_ros', 'vos_ros.*'], exclude=['vos_ros.nodes']),
     install_requires=requirements('runtime'),
-    extras_require={'train': requirements('test') + requirements('torch')},
+    extras_require={'train': requirements('test') + requirements('torch'),
+                    'quantize': requirements('quantize'),
+                    'simulate': requirements('simulate')},
     entry_points={'console_scripts': ['vos-ros = vos_ros.cli:main']},
 )

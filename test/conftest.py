@@ -58,5 +58,10 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope='session')
 def tiny_package(tmp_path_factory):
-    """Export a small MobileInst with random weights: real graphs that run in milliseconds."""
+    """Export a small MobileInst with random weights: real graphs that run in milliseconds.
+
+    VOS_ROS_TINY_PACKAGE names one that was exported elsewhere, for machines without torch.
+    """
+    if os.environ.get('VOS_ROS_TINY_PACKAGE'):
+        return Path(os.environ['VOS_ROS_TINY_PACKAGE'])
     return export_tiny(tmp_path_factory.mktemp('packages') / 'tiny')

@@ -12,11 +12,14 @@ from vos_ros.budget.threads import one_blas_thread
 # name of one or two words → (module with add_arguments(parser) and run(args), what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
     'track': ('vos_ros.tracking.command', 'masks and track ids on a video, without ROS'),
+    'calibrate': ('vos_ros.tracking.calibrate', 'time a model here, for a latency budget'),
     'train mobileinst': ('vos_ros.train.mobileinst', 'train a MobileInst'),
     'export mobileinst': ('vos_ros.train.export_mobileinst', 'checkpoint to model package'),
     'train xmem': ('vos_ros.train.xmem', 'train an XMem'),
     'convert xmem': ('vos_ros.models.convert', 'published XMem weights to a model package'),
     'export xmem': ('vos_ros.train.export_xmem', 'checkpoint to model package'),
+    'simulate': ('vos_ros.data.simulate', 'render video with exact ids, for training and tests'),
+    'quantize': ('vos_ros.train.quantize', 'a package to int8 or float16'),
     'evaluate vos': ('vos_ros.evaluate.vos', 'J and F of video objects (DAVIS)'),
     'evaluate instances': ('vos_ros.evaluate.instances', 'mask AP on COCO-style images'),
     'evaluate tracks': ('vos_ros.evaluate.tracks', 'HOTA, IDF1, id switches on synthetic video'),

@@ -15,11 +15,11 @@ from vos_ros.evaluate.davis import read_labels
 from vos_ros.evaluate.davis_metrics import boundary
 from vos_ros.evaluate.davis_metrics import boundary_accuracy
 from vos_ros.evaluate.davis_metrics import region_similarity
-from vos_ros.evaluate.vos import palette
 from vos_ros.evaluate.vos import Recorder
 from vos_ros.evaluate.vos import write_csv
 from vos_ros.evaluate.vos_scores import score_sequence
 from vos_ros.evaluate.vos_scores import summary
+from vos_ros.tracking.drawing import png_palette
 
 
 def box(height, width, y1, x1, y2, x2):
@@ -124,7 +124,7 @@ def write_mask(path, labels, mode='P'):
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.fromarray(labels.astype(np.uint8))
     if mode == 'P':
-        picture.putpalette(palette())
+        picture.putpalette(png_palette())
     picture.save(path)
 
 
@@ -227,6 +227,36 @@ def test_protocol_with_a_late_object(folder):
     assert figures['fps'] > 0
 
 
+def test_tenths_tell_how_a_long_video_ends(tmp_path):
+    # In view for 20 frames, away for 10, back for 12, but the tracker finds it no more.
+    for t in range(42):
+        labels = np.zeros((48, 80), np.uint8)
+        if t < 20 or t >= 30:
+            labels[10:20, 10:30] = 1
+        (tmp_path / 'JPEGImages' / 'out').mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / 'JPEGImages' / 'out' / f'{t:05}.jpg'),
+                    np.full((48, 80, 3), 90, np.uint8))
+        write_mask(tmp_path / 'Annotations' / 'out' / f'{t:05}.png', labels)
+
+    class Loses(Frozen):
+        count = 0
+
+        def step(self, image, labels):
+            self.count += 1
+            return super().step(image, labels) * (self.count <= 20)
+
+    (sequence,) = find_sequences(tmp_path)
+    score = score_sequence(sequence, Loses())
+    (row,) = score.objects
+    assert (row.frames, row.tenths, row.seen_tenths) == (40, (1, 0), (1, 0))
+    assert pytest.approx((19 + 10) / 40) == row.J       # found 19 times, rightly absent 10 times
+    assert pytest.approx(19 / 30) == row.seen
+    figures = summary([score])
+    assert (figures['J_first_tenth'], figures['J_last_tenth']) == (1, 0)
+    assert figures['J_tenths_ratio'] == figures['J_seen_tenths_ratio'] == 0
+    assert figures['J_seen'] == pytest.approx(19 / 30)
+
+
 def test_frames_without_annotation_are_tracked_but_not_scored(folder):
     for t in (2, 4):
         (folder / 'Annotations' / '480p' / 'walk' / f'{t:05}.png').unlink()
@@ -250,3 +280,4 @@ def test_what_is_written(folder, tmp_path):
     assert [(r['sequence'], r['object'], r['frames']) for r in rows] == [
         ('walk', '1', '6'), ('walk', '2', '3')]
     assert float(rows[0]['J']) == pytest.approx(score.objects[0].J, abs=1e-5)
+    assert float(rows[0]['J_last_tenth']) == pytest.approx(score.objects[0].tenths[1], abs=1e-5)

@@ -15,6 +15,7 @@ import torch
 from xmem_cases import ABSENT
 from xmem_cases import GOLDEN
 from xmem_cases import TINY
+from xmem_cases import trained_norms
 
 from vos_ros.models.xmem.export import export_xmem
 from vos_ros.models.xmem.network import XMem
@@ -76,12 +77,7 @@ def tiny_network() -> XMem:
     """Return a random network of few channels: quick, and nothing like a tracker."""
     torch.manual_seed(1)
     network = XMem(TINY).eval()
-    # Statistics as a trained network has them: at their defaults norms fold to nothing, and the
-    # random layers fade to outputs too small to compare.
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.uniform_(-1, 1)
-            module.running_var.uniform_(0.5, 2)
+    trained_norms(network)
     return network
 
 

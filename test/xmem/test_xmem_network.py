@@ -13,7 +13,9 @@ import torch
 from torch import nn
 from xmem_cases import ABSENT
 from xmem_cases import GOLDEN
+from xmem_cases import SHIPPED
 from xmem_cases import TINY
+from xmem_cases import trained_norms
 
 from vos_ros.models.xmem.blocks import GroupResBlock
 from vos_ros.models.xmem.config import XMemConfig
@@ -166,10 +168,32 @@ def test_lite_is_light_and_runs(tmp_path: Path) -> None:
     torch.manual_seed(5)
     network = XMem(XMemConfig.lite()).eval()
     network.key_encoder.load_imagenet()
+    trained_norms(network.value_encoder)
     assert sum(p.numel() for p in network.parameters()) < 5_000_000
     package = export_xmem(network, tmp_path / 'lite', (480, 864), 'lite', 'none', 'ImageNet only')
     assert sum(f.stat().st_size for f in package.glob('*.onnx')) < 25_000_000
-    compare(package, network, (96, 128), 2)
+    for count in (1, 3):
+        compare(package, network, (96, 128), count)
+
+
+def test_shipped_graphs_are_those_of_the_shipped_weights() -> None:
+    package = load_package(SHIPPED)
+    compare(SHIPPED, load_torch(package).network, (96, 128), 2)
+
+
+def test_features_kept_in_the_runtime_outlive_later_runs(tiny: OnnxXMem) -> None:
+    rng = np.random.default_rng(0)
+    image, other = rng.standard_normal((2, 3, 64, 96)).astype(np.float32)
+    first = tiny.encode_key(image)
+    hidden = np.zeros((1, tiny.hidden_dim, *first.grid), np.float32)
+    readout = rng.standard_normal((1, first.grid[0] * first.grid[1], tiny.value_dim))
+    want = [a.copy() for a in tiny.decode(first, readout.astype(np.float32), hidden)]
+    key = first.key.copy()
+    for _ in range(3):
+        tiny.decode(tiny.encode_key(other), readout.astype(np.float32), hidden)
+    assert np.array_equal(first.key, key)
+    for a, b in zip(tiny.decode(first, readout.astype(np.float32), hidden), want, strict=True):
+        assert np.array_equal(a, b)
 
 
 def test_either_runtime_by_name(tiny_package: Path, tiny_network: XMem) -> None:

@@ -3,8 +3,9 @@
 """Measure the instance tracker's identities: HOTA, IDF1, id switches, on video with known ids.
 
 The video is synthetic (cut-outs of COCO-style images moving over held-out ones), or sequences
-with label maps in the layout of DAVIS.  Where only some objects are labelled, as in DAVIS,
-precision and with it HOTA and IDF1 come out too low: use such figures only beside each other.
+with label maps in the layout of DAVIS, real or from `vos-ros simulate`.  Classes do not count.
+Where only some objects are labelled, as in DAVIS, precision and with it HOTA and IDF1 come out too
+low: use such figures only beside each other.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from vos_ros.evaluate.track_metrics import TrackScores
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import PackageError
+from vos_ros.runtime.package import REUSE_FEATURES
 from vos_ros.runtime.session import GraphError
 from vos_ros.tracking.instances import InstanceTracker
 from vos_ros.tracking.params import InstanceTrackerParams
@@ -32,16 +34,19 @@ Sequence = tuple[str, Iterator[tuple[NDArray[np.uint8], NDArray[np.uint16] | Non
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument('--data', type=Path, help='folder of COCO-style images')
+    parser.add_argument('--data', type=Path, help='folder of COCO-style images, or, '
+                        'without --annotations, a folder in the layout of DAVIS')
     parser.add_argument('--annotations', type=Path, help='their COCO instances JSON')
     parser.add_argument('--hold-out', type=int, default=5, metavar='N',
                         help='use only images whose crc32(id) %% N is 0; 1 uses all')
-    parser.add_argument('--sequences', type=Path, help='instead: a folder in the layout of DAVIS')
+    parser.add_argument('--sequences', type=Path, help='the same: a folder in the layout of DAVIS')
     parser.add_argument('--only', action='append', help='only this sequence (repeatable)')
     parser.add_argument('--clips', type=int, default=8, help='synthetic clips')
     parser.add_argument('--frames', type=int, default=60, help='frames a synthetic clip')
     parser.add_argument('--model', default='mobileinst-lite0', help='a package: folder or name')
     parser.add_argument('--threads', type=int, default=1, help='threads of the network')
+    parser.add_argument('--reuse-features', choices=REUSE_FEATURES, default='cached',
+                        help='what runs on the frames between keyframes (default: %(default)s)')
     parser.add_argument('--set', action='append', default=[], metavar='NAME=VALUE',
                         help='a parameter of the tracker (repeatable)')
     parser.add_argument('--json', action='store_true', help='end with one JSON object on a line')
@@ -52,8 +57,10 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate and print; return the exit status."""
     try:
         params = InstanceTrackerParams(**dict(map(_setting, args.set)))
-        network = MobileInst(load_package(args.model), args.threads)
-        sequences = _labelled(args) if args.sequences else _synthetic(args)
+        network = MobileInst(load_package(args.model), args.threads,
+                             reuse_features=args.reuse_features)
+        folder = args.sequences or (args.data if args.annotations is None else None)
+        sequences = _labelled(args, folder) if folder else _synthetic(args)
         figures = evaluate(network, params, sequences)
     except (OSError, ValueError, PackageError, GraphError) as error:
         print(f'vos-ros evaluate tracks: {error}', file=sys.stderr)
@@ -103,7 +110,7 @@ def _synthetic(args: argparse.Namespace) -> Iterator[Sequence]:
     from vos_ros.data.synthetic_video import SyntheticVideo
     from vos_ros.data.synthetic_video import VideoConfig
     if args.data is None or args.annotations is None:
-        raise ValueError('give --data and --annotations, or --sequences')
+        raise ValueError('give --data, and --annotations when it is a folder of images')
     entries = load_coco(args.annotations).dataset['images']
     keep: set[int | str] = {e['id'] for e in entries if held_out(e['id'], args.hold_out)}
     images = list(CocoImages(args.data, args.annotations, SUPERCATEGORIES, keep))
@@ -114,9 +121,9 @@ def _synthetic(args: argparse.Namespace) -> Iterator[Sequence]:
         yield f'synthetic {seed}', (scene.frame(time) for time in range(length))
 
 
-def _labelled(args: argparse.Namespace) -> Iterator[Sequence]:
+def _labelled(args: argparse.Namespace, folder: Path) -> Iterator[Sequence]:
     from vos_ros.evaluate.davis import find_sequences
-    for sequence in find_sequences(args.sequences, args.only):
+    for sequence in find_sequences(folder, args.only):
         length = min(12, len(sequence.frames)) if args.quick else len(sequence.frames)
 
         def frames(sequence=sequence, length=length):

@@ -26,7 +26,7 @@ from vos_ros.evaluate.vos_scores import Labels
 from vos_ros.evaluate.vos_scores import score_sequence
 from vos_ros.evaluate.vos_scores import SequenceScore
 from vos_ros.evaluate.vos_scores import summary
-from vos_ros.tracking.drawing import track_colour
+from vos_ros.tracking.drawing import png_palette
 from vos_ros.tracking.memory_params import MemoryTrackerParams
 
 DEFAULT_MODEL = 'xmem-lite'
@@ -92,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
         if args.quick:
             sequences, frames = sequences[:_QUICK_SEQUENCES], _QUICK_FRAMES
         scores = []
-        print(f'{"sequence":<24}{"object":>7}{"frames":>8}{"J":>8}{"F":>8}{"J&F":>8}{"fps":>8}')
+        print(f'{"sequence":<24}{"object":>7}{"frames":>8}{"J":>8}{"F":>8}{"J&F":>8}'
+              f'{"J seen":>8}{"1st 10th":>10}{"last 10th":>10}{"fps":>8}')
         for sequence in sequences:
             tracker = MemoryTrackerAdapter(MemoryTracker(network, params))
             with Recorder(sequence, args.overlay, args.masks) as recorder:
@@ -104,6 +105,10 @@ def run(args: argparse.Namespace) -> int:
         print(f'vos-ros evaluate vos: {error}', file=sys.stderr)
         return 1
     name = Path(args.data).resolve().name + (' (quick)' if args.quick else '')
+    print(f'J of the first tenth {100 * figures["J_first_tenth"]:.1f}, of the last '
+          f'{100 * figures["J_last_tenth"]:.1f}, ratio {figures["J_tenths_ratio"]:.3f}; where in '
+          f'view {100 * figures["J_seen_first_tenth"]:.1f}, '
+          f'{100 * figures["J_seen_last_tenth"]:.1f}, {figures["J_seen_tenths_ratio"]:.3f}')
     print(f'J {100 * figures["J"]:.1f}  F {100 * figures["F"]:.1f}  '
           f'J&F {100 * figures["J&F"]:.1f}  {figures["fps"]:.2f} fps: {name}, '
           f'{figures["sequences"]} sequences, {figures["objects"]} objects, '
@@ -122,20 +127,23 @@ def print_rows(score: SequenceScore) -> None:
     """Print one line an object; figures in per cent."""
     for row in score.objects:
         print(f'{row.sequence:<24}{row.object:>7}{row.frames:>8}{100 * row.J:>8.1f}'
-              f'{100 * row.F:>8.1f}{50 * (row.J + row.F):>8.1f}'
+              f'{100 * row.F:>8.1f}{50 * (row.J + row.F):>8.1f}{100 * row.seen:>8.1f}'
+              f'{100 * row.tenths[0]:>10.1f}{100 * row.tenths[1]:>10.1f}'
               f'{score.frames / max(score.seconds, 1e-9):>8.2f}', flush=True)
 
 
 def write_csv(path: str, scores: Sequence[SequenceScore]) -> None:
-    """Write one line an object: sequence, object, frames, J, F, J&F (0..1), fps."""
+    """Write one line an object: sequence, object, frames, J, F, J&F (0..1), fps, tenths of J."""
     with open(path, 'w', newline='', encoding='utf-8') as stream:
         writer = csv.writer(stream)
-        writer.writerow(['sequence', 'object', 'frames', 'J', 'F', 'J&F', 'fps'])
+        writer.writerow(['sequence', 'object', 'frames', 'J', 'F', 'J&F', 'fps',
+                         'J_first_tenth', 'J_last_tenth', 'J_seen'])
         for score in scores:
             fps = score.frames / max(score.seconds, 1e-9)
             for row in score.objects:
                 writer.writerow([row.sequence, row.object, row.frames, f'{row.J:.5f}',
-                                 f'{row.F:.5f}', f'{(row.J + row.F) / 2:.5f}', f'{fps:.3f}'])
+                                 f'{row.F:.5f}', f'{(row.J + row.F) / 2:.5f}', f'{fps:.3f}',
+                                 *(f'{value:.5f}' for value in (*row.tenths, row.seen))])
 
 
 class Recorder:
@@ -164,7 +172,7 @@ class Recorder:
         """Write one frame."""
         if self.masks is not None:
             picture = Image.fromarray(labels.astype(np.uint8))
-            picture.putpalette(palette())
+            picture.putpalette(png_palette())
             picture.save(self.masks / (self.sequence.frames[index].stem + '.png'))
         if self.overlay is None:
             return
@@ -179,7 +187,7 @@ class Recorder:
 
 def draw_labels(image: NDArray[np.uint8], labels: Labels) -> NDArray[np.uint8]:
     """Return a copy of an RGB image with objects tinted, and their contours drawn."""
-    colours = np.array(palette(), np.uint8).reshape(256, 3)[labels.astype(np.uint8)]
+    colours = np.array(png_palette(), np.uint8).reshape(256, 3)[labels.astype(np.uint8)]
     picture = image.copy()
     inside = labels > 0
     picture[inside] = (0.55 * image[inside] + 0.45 * colours[inside]).astype(np.uint8)
@@ -187,11 +195,6 @@ def draw_labels(image: NDArray[np.uint8], labels: Labels) -> NDArray[np.uint8]:
     rim = inside & (cv2.erode(kind, np.ones((3, 3), np.uint8)) != kind)
     picture[rim] = colours[rim]
     return picture
-
-
-def palette() -> list[int]:
-    """Return 256 RGB colours in one list, black first; those of the tracks elsewhere."""
-    return [0, 0, 0] + [value for i in range(1, 256) for value in track_colour(i)]
 
 
 def _truth(text: str) -> bool:

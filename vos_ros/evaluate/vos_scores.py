@@ -33,13 +33,21 @@ class VosTracker(Protocol):
 
 @dataclass(frozen=True)
 class ObjectScore:
-    """Scores of one object of one sequence: mean J and F over `frames` frames (NaN with none)."""
+    """Scores of one object of one sequence: mean J and F over `frames` frames (NaN with none).
+
+    tenths: J over the first and over the last tenth of those frames, as DAVIS counts it: where
+        an object is out of view and nothing is predicted, J is 1.
+    seen, seen_tenths: the same, J only, over the frames in which there is something of it to see.
+    """
 
     sequence: str
     object: int
     J: float
     F: float
     frames: int
+    tenths: tuple[float, float] = (math.nan, math.nan)
+    seen: float = math.nan
+    seen_tenths: tuple[float, float] = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,7 @@ def score_sequence(
     first = first_appearances(sequence)
     if not first:
         raise ValueError(f'{sequence.name}: no object in any annotation')
-    scores: dict[int, list[tuple[float, float]]] = {number: [] for number in first}
+    scores: dict[int, list[tuple[float, float, bool]]] = {number: [] for number in first}
     last = len(sequence.frames) - 1
     seconds, count = 0.0, 0
     for index, image, predicted, spent in follow(sequence, tracker, first, frames):
@@ -123,18 +131,31 @@ def score_sequence(
             if index > begin:
                 own, true = predicted == number, truth == number
                 scores[number].append((region_similarity(own, true),
-                                       boundary_accuracy(own, true)))
+                                       boundary_accuracy(own, true), bool(true.any())))
     objects = []
     for number in sorted(scores):
-        j, f = (float(np.mean(column)) for column in zip(*scores[number], strict=True)) \
-            if scores[number] else (math.nan, math.nan)
-        objects.append(ObjectScore(sequence.name, number, j, f, len(scores[number])))
+        j = [score[0] for score in scores[number]]
+        seen = [score[0] for score in scores[number] if score[2]]
+        objects.append(ObjectScore(
+            sequence.name, number, _mean(j), _mean([score[1] for score in scores[number]]),
+            len(j), _tenths(j), _mean(seen), _tenths(seen)))
     return SequenceScore(sequence.name, tuple(objects), count, seconds)
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
+
+
+def _tenths(values: list[float]) -> tuple[float, float]:
+    part = max(1, len(values) // 10)
+    return _mean(values[:part]), _mean(values[-part:])
 
 
 def summary(scores: list[SequenceScore]) -> dict[str, float | int]:
     """Average over objects: J, F, J&F (0..1), fps and the numbers of what was measured.
 
+    J_first_tenth, J_last_tenth and J_tenths_ratio (last over first) tell whether long videos hold
+    out to the end; with J_seen before them, over the frames in which an object is in view.
     Every object counts the same, as in DAVIS 2017. Raises ValueError when nothing was scored.
     """
     objects = [o for s in scores for o in s.objects if o.frames]
@@ -144,10 +165,19 @@ def summary(scores: list[SequenceScore]) -> dict[str, float | int]:
     f = float(np.mean([o.F for o in objects]))
     frames, seconds = sum(s.frames for s in scores), sum(s.seconds for s in scores)
     return {
-        'J': j, 'F': f, 'J&F': (j + f) / 2, 'fps': frames / seconds if seconds else 0.0,
-        'sequences': len(scores), 'objects': len(objects), 'frames': frames,
+        'J': j, 'F': f, 'J&F': (j + f) / 2, **_over_time('J', [o.tenths for o in objects]),
+        'J_seen': float(np.nanmean([o.seen for o in objects])),
+        **_over_time('J_seen', [o.seen_tenths for o in objects]),
+        'fps': frames / seconds if seconds else 0.0, 'sequences': len(scores),
+        'objects': len(objects), 'frames': frames,
         'scored_frames': sum(o.frames for o in objects),
     }
+
+
+def _over_time(name: str, tenths: list[tuple[float, float]]) -> dict[str, float]:
+    first, last = (float(value) for value in np.nanmean(tenths, 0))
+    return {f'{name}_first_tenth': first, f'{name}_last_tenth': last,
+            f'{name}_tenths_ratio': last / first if first else math.nan}
 
 
 def _fit(labels: Labels, size: tuple[int, ...]) -> Labels:
