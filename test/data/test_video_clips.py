@@ -88,6 +88,23 @@ def test_gaps_are_within_the_skip_and_both_directions_come(tmp_path):
         assert sorted(clips._times(rng, 4).tolist()) == [0, 1, 2, 3]
 
 
+def test_clips_have_their_own_pace_and_some_come_back(tmp_path):
+    videos = write_videos(tmp_path)
+    rng = np.random.default_rng(0)
+    clips = VideoClips(videos, VideoClipConfig(size=(64, 64), frames=4, skip=3))
+    widest = [max(abs(np.diff(clips._times(rng, 12)))) for _ in range(90)]
+    assert min(widest.count(gap) for gap in (1, 2, 3)) > 9
+    clips = VideoClips(videos, VideoClipConfig(size=(64, 64), frames=5, skip=3, returns=1.0))
+    ways = set()
+    for _ in range(60):
+        times = clips._times(rng, 12)
+        assert len(times) == 5 and 0 <= times.min() and times.max() < 12
+        steps = np.sign(np.diff(times)).tolist()
+        assert steps in ([1, 1, -1, -1], [-1, -1, 1, 1])
+        ways.add(steps[0])
+    assert ways == {1, -1}
+
+
 def test_look_alikes_are_chosen_together():
     rgb = np.zeros((40, 80, 3), np.uint8)
     labels = np.zeros((40, 80), np.uint8)
@@ -107,4 +124,7 @@ def test_videos_without_enough_masks_are_refused(tmp_path):
         VideoClips(sequences, VideoClipConfig(size=(64, 64), frames=5))
     for change in ({'size': (16, 64)}, {'frames': 0}, {'skip': 0}):
         with pytest.raises(ValueError, match='too small'):
+            VideoClips(sequences, VideoClipConfig(**{'frames': 2, **change}))
+    for change in ({'zoom': (0.9, 0.5)}, {'share': (0.0, 0.5)}):
+        with pytest.raises(ValueError, match='the smaller first'):
             VideoClips(sequences, VideoClipConfig(**{'frames': 2, **change}))

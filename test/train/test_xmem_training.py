@@ -85,6 +85,32 @@ def test_objects_are_numbered_and_begin_in_the_first_frame():
     assert moved == 40
 
 
+def test_objects_can_fill_the_frame():
+    rng = np.random.default_rng(2)
+    covered = {}
+    for share in ((0.2, 0.3), (1.2, 1.3)):
+        clips = StaticClips(*material(), ClipConfig(size=64, frames=1, sprites=0, share=share))
+        covered[share] = np.mean([(clips.clip(rng, 1).labels > 0).mean() for _ in range(30)])
+    assert covered[0.2, 0.3] < 0.15
+    assert covered[1.2, 1.3] > 0.45
+    for wrong in ({'share': (0.5, 0.2)}, {'sprite_share': (0.0, 0.2)}, {'returns': 1.5}):
+        with pytest.raises(ValueError, match='clips'):
+            ClipConfig(**wrong)
+
+
+def test_returning_clips_lose_sight_of_things_and_see_them_again():
+    # Alone on the picture, the pasted thing is what is followed.
+    stills = [Still(s.rgb, np.zeros_like(s.labels)) for s in material()[0]]
+    count = {}
+    for returns in (0.0, 1.0):
+        clips = StaticClips(stills, material()[1], ClipConfig(
+            size=64, frames=5, sprites=1, returns=returns))
+        rng = np.random.default_rng(4)
+        seen = np.stack([clips.clip(rng, 1, 200).labels.any((1, 2)) for _ in range(60)])
+        count[returns] = int((seen[:, 0] & ~seen[:, 2] & seen[:, 4]).sum())
+    assert count[1.0] >= 10 * max(count[0.0], 1)
+
+
 def test_labels_follow_the_pixels():
     # A white cut-out on a black photograph, without any change of light: label = white pixel.
     still = Still(np.zeros((100, 100, 3), np.uint8), np.zeros((100, 100), np.uint8))

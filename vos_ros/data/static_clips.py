@@ -31,6 +31,9 @@ FILL = (124, 116, 104)
 # Label maps are bytes; the numbers above these are for what is pasted.
 MAX_INSTANCES = 239
 
+# A clip that goes back covers half the way, and has to lose sight of things on it.
+_RETURN_PACE = 4.0
+
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 
@@ -77,6 +80,11 @@ class ClipConfig:
     twins: probability that a pasted cut-out is a twin of another one in the clip.
     motion: factor on all camera and sprite motion.
     warp: strength of the thin-plate warp.
+    share: range of the size (square root of the area) at which an instance of the photograph is
+        shown; at 1 and above it fills the frame, or more than the frame.
+    sprite_share: the same of a pasted cut-out, which is at most 1.1 long and high.
+    returns: probability that a clip of at least 4 frames goes fast and, from its middle on, back
+        the way it came: much of what is seen first leaves the picture and comes back.
     """
 
     size: int = 224
@@ -85,6 +93,21 @@ class ClipConfig:
     twins: float = 0.25
     motion: float = 1.0
     warp: float = 0.03
+    share: tuple[float, float] = (0.15, 0.7)
+    sprite_share: tuple[float, float] = (0.12, 0.5)
+    returns: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check; raises ValueError naming the setting and its range."""
+        if self.size < 32 or self.frames < 1:
+            raise ValueError(
+                f'clip size {self.size} (at least 32) or frames {self.frames} too small')
+        for name in ('share', 'sprite_share'):
+            value = getattr(self, name)
+            if len(value) != 2 or not 0 < value[0] <= value[1]:
+                raise ValueError(f'clips.{name} {value}: two numbers above 0, the smaller first')
+        if not 0 <= self.returns <= 1:
+            raise ValueError(f'clips.returns {self.returns}: from 0 to 1')
 
 
 @dataclass(frozen=True)
@@ -103,14 +126,10 @@ class StaticClips:
     ) -> None:
         """Take the material.
 
-        Raises ValueError when there is no photograph or the frames are too small.
+        Raises ValueError when there is no photograph.
         """
         if not stills:
             raise ValueError('static clips need at least one photograph')
-        if config.size < 32 or config.frames < 1:
-            raise ValueError(
-                f'clip size {config.size} (at least 32) or frames {config.frames} too small'
-            )
         self.stills = list(stills)
         self.sprites = list(sprites)
         self.config = config
@@ -138,6 +157,9 @@ class StaticClips:
         sprites = self._choose(rng, count)
         times = np.concatenate([[0.0], np.cumsum(rng.uniform(0.3, 1.4, config.frames - 1))])
         pace = config.motion * float(np.exp(rng.normal(0, 0.5)))
+        if config.returns and config.frames > 3 and rng.random() < config.returns:
+            times = np.minimum(times, times[::-1])
+            pace *= _RETURN_PACE
         base = Motion.draw(rng, pace * 0.6, config.warp)
         layers: list[tuple[Cutout, Motion, NDArray[np.float64]]] = []
         for sprite in sprites:
@@ -184,7 +206,7 @@ class StaticClips:
             target = rng.choice(ids, p=weights / weights.sum())
             ys, xs = np.nonzero(still.labels == target)
             centre = np.array([xs.mean(), ys.mean()]) + rng.normal(0, 0.3, 2) * np.ptp(xs)
-            wanted = rng.uniform(0.15, 0.7) * size / np.sqrt(areas[target])
+            wanted = rng.uniform(*self.config.share) * size / np.sqrt(areas[target])
             scale = float(np.clip(wanted, whole * 0.7, whole * 3.0))
         else:
             centre = rng.uniform(0.3, 0.7, 2) * (width, height)
@@ -214,7 +236,7 @@ class StaticClips:
             else:
                 sprite = self.sprites[rng.integers(len(self.sprites))]
                 area = float((sprite.alpha > 127).sum())
-                scale = rng.uniform(0.12, 0.5) * size / max(np.sqrt(area), 1.0)
+                scale = rng.uniform(*self.config.sprite_share) * size / max(np.sqrt(area), 1.0)
                 scale = min(scale, 1.1 * size / max(sprite.alpha.shape))
             shape = tuple(max(4, round(n * scale)) for n in sprite.alpha.shape[::-1])
             kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

@@ -26,11 +26,14 @@ class VideoClipConfig:
     """How clips are cut from video.
 
     size: height and width of the frames in pixels. frames: frames in a clip.
-    skip: two frames of a clip lie 1 to this many annotated frames apart.
+    skip: two frames of a clip lie 1 to this many annotated frames apart; a clip of more than two
+        draws its own greatest distance up to this: there are slow clips and clips of jumps.
     zoom: range of the cut's short side, as a share of the video's. share: range of the size of the
         object that the cut is made round (square root of its area), as a share of that side,
         as far as the zoom allows.
     turn: largest rotation of a whole clip, radians.
+    returns: probability that a clip of at least 4 frames goes back from its middle on: what leaves
+        the picture in the first half comes back.
     alike: how much more readily an object is chosen that looks like one chosen already.
     """
 
@@ -41,6 +44,7 @@ class VideoClipConfig:
     share: tuple[float, float] = (0.12, 0.6)
     turn: float = 0.15
     alike: float = 6.0
+    returns: float = 0.0
 
 
 class VideoClips:
@@ -49,12 +53,16 @@ class VideoClips:
     def __init__(self, sequences: Sequence[VideoSequence], config: VideoClipConfig) -> None:
         """Take the videos; files are read when a clip is cut.
 
-        Raises ValueError when no video has as many annotated frames as a clip, or for a clip
-        size, length or skip that is too small.
+        Raises ValueError when no video has as many annotated frames as a clip, for a clip size,
+        length or skip that is too small, or a zoom or share that is no range.
         """
         if min(config.size) < 32 or config.frames < 1 or config.skip < 1:
             raise ValueError(f'clip size {config.size} (at least 32), frames {config.frames} or '
                              f'skip {config.skip} (at least 1) too small')
+        for name in ('zoom', 'share'):
+            value = getattr(config, name)
+            if len(value) != 2 or not 0 < value[0] <= value[1]:
+                raise ValueError(f'{name} {value}: two numbers above 0, the smaller first')
         self.config = config
         self._videos = [(s, [i for i, mask in enumerate(s.annotations) if mask is not None])
                         for s in sequences]
@@ -105,14 +113,23 @@ class VideoClips:
         return LabelledClip(develop(rng, frames), labels)
 
     def _times(self, rng: np.random.Generator, length: int) -> NDArray[np.intp]:
-        """Draw places in a list of annotated frames: in order, or backwards."""
+        """Draw places in a list of annotated frames: in order, backwards, or there and back."""
         steps = self.config.frames - 1
-        gaps = rng.integers(1, self.config.skip + 1, steps)
+        returns = bool(self.config.returns and steps > 2 and rng.random() < self.config.returns)
+        back = steps // 2 if returns else 0
+        most = self.config.skip
+        if steps > 1 and not returns:
+            most = int(rng.integers(1, most + 1))
+        gaps = rng.integers(1, most + 1, steps - back)
         while gaps.sum() > length - 1:
             gaps[int(gaps.argmax())] -= 1
         start = int(rng.integers(length - int(gaps.sum())))
         times = start + np.concatenate([[0], np.cumsum(gaps)]).astype(np.intp)
-        return times[::-1] if rng.random() < 0.5 else times
+        if back:
+            home = rng.choice(np.arange(times[0], times[-1]), back, replace=False)
+            times = np.concatenate([times, np.sort(home)[::-1]])
+        # Backwards: mirrored within the stretch, so that a way back stays one.
+        return times.min() + times.max() - times if rng.random() < 0.5 else times
 
     def _view(self, rng: np.random.Generator, labels: U8) -> F32:
         """Draw the map from the video's pixels to the clip's: a cut round one of the objects."""

@@ -59,7 +59,8 @@ def load_video(data: Mapping[str, Any], clip: ClipConfig) -> VideoClips | None:
 
     video: list of folders in the layout of DAVIS, or of mappings with `root` and, if only a
     part is wanted, `image_set` (a list in ImageSets) or `names`. video_skip: greatest distance of
-    two frames of a clip. Raises FileNotFoundError or ValueError naming what is not there.
+    two frames of a clip. video_zoom: range of the cut's short side, as a share of the video's.
+    Raises FileNotFoundError or ValueError naming what is not there.
     """
     sequences: list[VideoSequence] = []
     for source in data.get('video') or ():
@@ -70,7 +71,9 @@ def load_video(data: Mapping[str, Any], clip: ClipConfig) -> VideoClips | None:
     if not sequences:
         return None
     return VideoClips(sequences, VideoClipConfig(
-        (clip.size, clip.size), clip.frames, int(data.get('video_skip', 5))))
+        (clip.size, clip.size), clip.frames, int(data.get('video_skip', 5)),
+        tuple(data.get('video_zoom', VideoClipConfig.zoom)), clip.share,
+        returns=clip.returns))
 
 
 def _only_video(data: Mapping[str, Any]) -> bool:
