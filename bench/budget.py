@@ -11,7 +11,9 @@ the run without a budget has against the same bound.
 The two seconds after a start and after each load step are left out of p50, p95, p99 and misses.
 
 p95_over_budget_<n>x: p95 of pipeline latency (image stamp to published) over the budget.
-plain_p95_over_budget_<n>x: the same without the governor.
+plain_p95_over_budget_<n>x: the same without a budget: no governor, and no priority over the load.
+priority_p95_over_budget_<n>x: without the governor, but with the priority that a budget asks for
+    (`budget_nice`); nice is what the node's process really had.
 recover_s_<n>x: seconds from a load step until a second begins in which at most 5 % miss, the
     longer of both steps; recover_s is the longest of the 1x and 0.7x runs.
 changes_per_10s_<n>x: most changes of the operating point in any 10 s that hold no load step, nor
@@ -34,7 +36,7 @@ import sys
 from budget_run import NODES
 from budget_run import play
 from budget_run import Run
-from budget_run import video_rate
+from budget_run import video_length
 from common import machine
 from nodes import PROFILE_SETTINGS
 from nodes import ROOT
@@ -42,9 +44,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vos_ros.budget.clock import percentile
+from vos_ros.nodes.tables import TRACKER
 
 SETTLE = 2.0
 SHARES = (2.0, 1.0, 0.7, 0.5)
+PRIORITY = next(spec.default for spec in TRACKER if spec.name == 'budget_nice')
 
 
 def steady(run: Run, phase: int | None = None) -> list[tuple[float, float]]:
@@ -89,7 +93,7 @@ def changes(run: Run) -> int:
 
 def quality(run: Run, reference: Sequence[NDArray[np.uint8] | None]) -> float:
     """Return the mean IoU with the reference's masks of the same pictures."""
-    number = {stamp: i for i, stamp in enumerate(run.stamps)}
+    number = {stamp: i for i, stamp in enumerate(run.stamps, run.unheard)}
     values = []
     for stamp, mask in run.masks.items():
         index = number.get(stamp)
@@ -126,6 +130,11 @@ def row(name: str, figures: Mapping[str, float], suffix: str, quality_of: float,
             f'{value("changes_per_10s"):>9.0f}{quality_of:>9.3f}{published:>10.0%}')
 
 
+def published(run: Run) -> float:
+    """Return the share of the camera's frames that were published."""
+    return len(run.frames) / (len(run.stamps) + run.unheard)
+
+
 def points_used(run: Run) -> str:
     """Return the operating points in the order of their use."""
     used: list[str] = []
@@ -150,15 +159,17 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     """Play all runs; print the table; return the figures."""
     phases = (9.0, 10.0, 9.0) if args.quick else (25.0, 25.0, 25.0)
     print(machine())
-    count = round(10 * video_rate(args.video))
-    exact = play(args, 0.0, (), count)
-    reference = [exact.masks.get(stamp) for stamp in exact.stamps]
+    exact = play(args, 0.0, (), video_length(args.video))
+    reference = [None] * exact.unheard + [exact.masks.get(stamp) for stamp in exact.stamps]
     plain = play(args, 0.0, phases)
     p50 = percentile(latencies(plain, 0), 0.5)
     figures: dict[str, float] = {
-        'unbounded_p50_ms': p50, 'threads': args.threads, 'load': args.load, 'nice': args.nice,
+        'unbounded_p50_ms': p50, 'threads': args.threads, 'load': args.load,
         'quality_plain': quality(plain, reference)}
-    plain_share = len(plain.frames) / len(plain.stamps)
+    # The same with the priority that a budget brings, but without a governor.
+    priority = play(args, 0.0, phases, nice=args.nice or PRIORITY) if args.nice != 0 else None
+    others = {'plain': ('without', plain)} \
+        | ({} if priority is None else {'priority': ('priority only', priority)})
     print(f'unbounded p50 {p50:.1f} ms at {points_used(plain)}\n'
           f'{"":<18}{"p50 ms":>8}{"p95":>8}{"p99":>8}{"misses":>8}{"p95/bud":>9}{"loaded":>9}'
           f'{"recover":>9}{"changes":>9}{"quality":>9}{"published":>10}')
@@ -166,15 +177,17 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         budget, suffix = share * p50, f'_{share:g}x'
         run = play(args, budget, phases)
         figures |= figures_of(run, budget, suffix)
-        figures |= {f'quality{suffix}': quality(run, reference),
-                    f'published{suffix}': len(run.frames) / len(run.stamps),
-                    f'dropped_late{suffix}': run.late}
-        without = figures_of(plain, budget, suffix)
-        figures[f'plain_p95_over_budget{suffix}'] = without[f'p95_over_budget{suffix}']
+        figures |= {f'quality{suffix}': quality(run, reference), 'nice': run.nice,
+                    f'published{suffix}': published(run), f'dropped_late{suffix}': run.late}
         print(row(f'{share:g}x = {budget:.0f} ms', figures, suffix, figures[f'quality{suffix}'],
-                  figures[f'published{suffix}']))
-        print(row('  without', without, suffix, figures['quality_plain'], plain_share))
-        print(f'  {points_used(run)}\n  p95 by stage under load, ms: {stage_line(run)}')
+                  published(run)))
+        for key, (name, other) in others.items():
+            without = figures_of(other, budget, suffix)
+            for figure in ('p95_over_budget', 'loaded_p95_over_budget'):
+                figures[f'{key}_{figure}{suffix}'] = without[f'{figure}{suffix}']
+            print(row(f'  {name}', without, suffix, quality(other, reference), published(other)))
+        print(f'  nice {run.nice}; {points_used(run)}\n'
+              f'  p95 by stage under load, ms: {stage_line(run)}')
         for text in sorted(run.unmet)[:3]:
             print(f'  said: {text}')
         sys.stdout.flush()
@@ -195,8 +208,8 @@ def main() -> int:
     parser.add_argument('--model', default='', help="model package (default: the node's)")
     parser.add_argument('--threads', type=int, default=2, help='threads of the network')
     parser.add_argument('--calibration', default='', help='YAML of vos-ros calibrate')
-    parser.add_argument('--nice', type=int, default=0,
-                        help='nice value of the tracker and of the camera in its place')
+    parser.add_argument('--nice', type=int, choices=range(-20, 1), metavar='-20..0',
+                        help="budget_nice of the node (default: the node's)")
     parser.add_argument('--load', type=int, default=os.cpu_count() or 1,
                         help='cores that the other process keeps busy')
     parser.add_argument('--domain', type=int, default=1 + os.getpid() % 90,

@@ -32,14 +32,17 @@ class Run:
 
     frames: (stamp, latency ms, operating point, changes so far).  stages: (stamp, ms by stage).
     masks: foreground by stamp.
-    stamps: of every image, in order.  lead: before anything counts.  steps: when the load began
-    and ended.
+    stamps: of every image that was announced, in order; unheard: of the first images, how many
+    were not.  nice: of the tracker's process at the end.
+    lead: before anything counts.  steps: when the load began and ended.
     """
 
     frames: list[tuple[float, float, str, int]] = field(default_factory=list)
     stages: list[tuple[float, dict[str, float]]] = field(default_factory=list)
     masks: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
     stamps: list[int] = field(default_factory=list)
+    unheard: int = 0
+    nice: int = 0
     steps: tuple[float, ...] = ()
     lead: float = 0.0
     seconds: float = 0.0
@@ -136,19 +139,25 @@ def load_cores(count: int) -> list[subprocess.Popen]:
 
 
 def play(args: argparse.Namespace, budget: float, phases: Sequence[float], frames: int = 0,
-         ) -> Run:
-    """Return a run; frames: instead of phases, so many frames in lockstep, each computed."""
+         nice: int = 0) -> Run:
+    """Return a run.
+
+    frames: instead of phases, so many frames in lockstep, each computed.  nice: for the tracker,
+    where there is no budget that sets it.
+    """
     domain = args.domain
     name, _, lead = NODES[args.node]
     tracker = {'model_path': args.model, 'threads': args.threads,
                'latency_budget_ms': float(budget)}
-    if args.nice:
-        tracker['nice'] = args.nice
+    if nice:
+        tracker['nice'] = nice
+    if args.nice is not None:
+        tracker['budget_nice'] = args.nice
     if args.calibration:
         tracker['calibration_path'] = args.calibration
     rate = video_rate(args.video)
-    source: dict[str, Any] = {'source': args.video, 'loop': 'true',
-                              'max_frames': frames or math.ceil((lead + sum(phases)) * rate)}
+    count = frames or math.ceil((lead + sum(phases)) * rate)
+    source: dict[str, Any] = {'source': args.video, 'loop': 'true', 'max_frames': count}
     remaps = {}
     if frames:
         source |= {'lockstep': 'latency'}
@@ -163,9 +172,6 @@ def play(args: argparse.Namespace, budget: float, phases: Sequence[float], frame
                 if tracking.poll() is not None or time.monotonic() > limit:
                     raise RuntimeError('the tracker does not start')
             with node('video_source', source, domain, remaps) as playing:
-                if args.nice:
-                    # The camera: its driver is not what is measured here.
-                    os.setpriority(os.PRIO_PROCESS, playing.pid, args.nice)
                 while not recorder.run.stamps and playing.poll() is None:
                     recorder.spin(0.02)
                 begin = time.monotonic()
@@ -182,11 +188,15 @@ def play(args: argparse.Namespace, budget: float, phases: Sequence[float], frame
                     recorder.spin(0.2)
                 recorder.run.seconds = time.monotonic() - begin
                 recorder.spin(0.5)
+                if tracking.poll() is None:
+                    recorder.run.nice = os.getpriority(os.PRIO_PROCESS, tracking.pid)
     finally:
         stop(burning)
         recorder.close()
     run = recorder.run
     run.lead = lead
+    # What is not heard is lost at the start, before the recorder is known to the camera.
+    run.unheard = count - len(run.stamps)
     if not run.frames or not run.stamps:
         raise RuntimeError('nothing was published')
     first = run.stamps[0] / 1e9
@@ -208,5 +218,17 @@ def video_rate(path: str) -> float:
     capture = cv2.VideoCapture(path)
     try:
         return capture.get(cv2.CAP_PROP_FPS) or 30.0
+    finally:
+        capture.release()
+
+
+def video_length(path: str) -> int:
+    """Return how many frames a video has."""
+    capture = cv2.VideoCapture(path)
+    try:
+        count = 0
+        while capture.grab():
+            count += 1
+        return count
     finally:
         capture.release()

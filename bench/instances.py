@@ -37,11 +37,14 @@ def main() -> None:
     """Run the benchmark."""
     arguments = parser(__doc__ or '', rounds=40, quick_rounds=5)
     arguments.add_argument('--model', default='mobileinst-lite0', help='a model package')
+    arguments.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'),
+                           help="input size (default: the package's own)")
     arguments.add_argument('--peer', help='another ONNX model to time in the same rounds')
     arguments.add_argument('--peer-size', type=int, nargs=2, metavar=('H', 'W'),
                            help="the peer's input size where its graph leaves it open")
     arguments.add_argument('--reuse-features', choices=REUSE_FEATURES, default='cached',
                            help='what runs on the frames between keyframes')
+    arguments.add_argument('--networks-only', action='store_true', help='time the graphs alone')
     arguments.add_argument('--interval', type=int, default=3, help='reuse interval T')
     arguments.add_argument('--tracks', type=int, default=8, help='tracks followed and painted')
     args = arguments.parse_args()
@@ -52,16 +55,17 @@ def main() -> None:
     for threads in (1, 2):
         cv2.setNumThreads(threads)
         figures.update(networks(args, threads, rounds))
-    cv2.setNumThreads(1)
-    figures.update(pictures(args, rounds))
-    figures.update(steps(args, rounds))
+    if not args.networks_only:
+        cv2.setNumThreads(1)
+        figures.update(pictures(args, rounds))
+        figures.update(steps(args, rounds))
     finish(figures, args)
 
 
 def networks(args, threads: int, rounds: int) -> dict[str, float]:
     """Time the graphs alone, and the peer."""
-    network = MobileInst(load_package(args.model), threads,
-                         reuse_features=args.reuse_features)
+    network = MobileInst(load_package(args.model), threads, reuse_features=args.reuse_features,
+                         input_size=args.size and tuple(args.size))
     image = np.random.default_rng(0).integers(0, 255, (*network.input_size, 3), dtype=np.uint8)
     output = network.key(image)
     kernels = output.kernels[:args.tracks]

@@ -28,7 +28,9 @@ def write_calibration(path: str | Path, costs: Sequence[SizeCost], *, kind: str,
         'format': _FORMAT, 'kind': kind, 'model': model, 'digest': digest, 'threads': threads,
         'machine': machine,
         'costs': [{'height': cost.size[0], 'width': cost.size[1],
-                   'light_ms': round(cost.light_ms, 3), 'heavy_ms': round(cost.heavy_ms, 3)}
+                   'light_ms': round(cost.light_ms, 3), 'heavy_ms': round(cost.heavy_ms, 3),
+                   **({} if cost.motion_ms is None else
+                      {'motion_ms': round(cost.motion_ms, 3)})}
                   for cost in costs]}
     Path(path).write_text(yaml.safe_dump(content, sort_keys=False), encoding='utf-8')
 
@@ -44,7 +46,9 @@ def read_calibration(path: str | Path, *, digest: str, threads: int) -> list[Siz
         if content['format'] != _FORMAT:
             raise CalibrationError(f'{path}: is of format {content["format"]}, not {_FORMAT}')
         costs = [SizeCost((int(entry['height']), int(entry['width'])), float(entry['light_ms']),
-                          float(entry['heavy_ms'])) for entry in content['costs']]
+                          float(entry['heavy_ms']),
+                          float(entry['motion_ms']) if 'motion_ms' in entry else None)
+                 for entry in content['costs']]
         known = content['digest'], content['threads']
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise CalibrationError(f'{path}: is no calibration: {error!r}') from error
@@ -54,7 +58,9 @@ def read_calibration(path: str | Path, *, digest: str, threads: int) -> list[Siz
         raise CalibrationError(
             f'{path}: was made for another model or {known[1]} threads, not for this one with '
             f'{threads}; make a new one with vos-ros calibrate')
-    if not costs or not all(0 < cost.light_ms < 1e7 and 0 < cost.heavy_ms < 1e7
-                            and min(cost.size) > 0 for cost in costs):
+    if not costs or not all(
+            min(cost.size) > 0 and all(0 < ms < 1e7 for ms in (
+                cost.light_ms, cost.heavy_ms, 1.0 if cost.motion_ms is None else cost.motion_ms))
+            for cost in costs):
         raise CalibrationError(f'{path}: costs must be positive milliseconds of input sizes')
     return costs

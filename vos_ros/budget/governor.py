@@ -60,6 +60,8 @@ _LOOK_EVERY = 0.5
 _FIRST_RATIO = 1.15
 _FIRST_OUTSIDE = 4.0
 _ENOUGH = 20
+# So many frames of one kind before and after a change say how far the points are apart.
+_FEW = 4
 # Share of what a change shows that is believed, and the most that all of it may come to.
 _LEARNING = 0.5
 _MOST_CORRECTION = 2.0
@@ -70,7 +72,7 @@ class _Record:
     """A frame in memory: when, at its point's cost, and what did not depend on the point."""
 
     at: float
-    heavy: bool
+    kind: str | None        # None for a heavy frame
     ratio: float
     other: float
     outside: float
@@ -105,7 +107,7 @@ class Governor:
         self._records: deque[_Record] = deque(maxlen=600)
         self._arrivals: deque[float] = deque(maxlen=16)
         self._correction = [1.0] * len(self.points)     # of the reference costs
-        self._came_from: float | None = None            # median ratio at the point before
+        self._came_from: list[_Record] = []             # the last frames at the point before
         self._at_point = 0              # frames since the last change
         self._missed: deque[bool] = deque(maxlen=_ALARMS[-1][0])
         self._skipped = 0
@@ -118,7 +120,7 @@ class Governor:
         self._last_change = -math.inf
         self._last_up = -math.inf
         self._next_look = -math.inf
-        first = Trace((_FIRST_RATIO,), (_FIRST_RATIO,), (0.0,), (_FIRST_OUTSIDE,), (0.0,), 0.0)
+        first = Trace({}, (_FIRST_RATIO,), (0.0,), (_FIRST_OUTSIDE,), (0.0,), 0.0)
         self.index = self._choose(range(len(self.points)), first, _SHARE) if timed else 0
 
     @property
@@ -162,7 +164,7 @@ class Governor:
         if self._at_point > _SETTLING:
             self._missed.append(missed)
             self._records.append(_Record(
-                now, frame.heavy,
+                now, None if frame.heavy else self.point.light_kind,
                 frame.scaled / (self.point.cost(frame.heavy) * self._correction[self.index]),
                 frame.other, frame.outside, frame.after, frame.scaled + frame.other,
                 frame.latency))
@@ -187,10 +189,13 @@ class Governor:
 
     def _learn(self) -> None:
         """Correct the present point's cost by the step that the ratios made at the change."""
-        if self._came_from is None:
-            return
         here = self._here()
-        seen = percentile([r.ratio for r in here], 0.5) / self._came_from
+        kinds = {r.kind for r in here} & {r.kind for r in self._came_from}
+        now, then = ([r.ratio for r in records if r.kind in kinds]
+                     for records in (here, self._came_from))
+        if min(len(now), len(then)) < _FEW:
+            return
+        seen = percentile(now, 0.5) / percentile(then, 0.5)
         old = self._correction[self.index]
         new = min(max(old * seen ** _LEARNING, 1 / _MOST_CORRECTION), _MOST_CORRECTION)
         self._correction[self.index] = new
@@ -221,8 +226,11 @@ class Governor:
 
     def _trace(self, records: Iterable[_Record], dearer: float = 1.0) -> Trace:
         records = list(records)
-        return Trace([r.ratio * dearer for r in records if not r.heavy],
-                     [r.ratio * dearer for r in records if r.heavy],
+        light: dict[str, list[float]] = {}
+        for r in records:
+            if r.kind is not None:
+                light.setdefault(r.kind, []).append(r.ratio * dearer)
+        return Trace(light, [r.ratio * dearer for r in records if r.kind is None],
                      [r.other for r in records], [r.outside for r in records],
                      [r.after for r in records], self.period_ms)
 
@@ -288,8 +296,7 @@ class Governor:
             self._change(self._fits[1], now)
 
     def _change(self, target: int, now: float) -> None:
-        recent = [r.ratio for r in self._here()[-_ENOUGH:]]
-        self._came_from = percentile(recent, 0.5) if recent else None
+        self._came_from = self._here()[-_ENOUGH:]
         self.index = target
         self.changes += 1
         self.unmet = ''

@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operating points of a tracker, best first: what a budget gives up, and in what order.
 
-Little things go first.  Instances: longer reuse of kernels (new objects appear later), then the
-next smaller input (small objects are lost), and so on down; frames left out come last.  Memory:
+Little things go first.  Instances: masks between keyframes moved by optical flow instead of the
+network, then twice the reuse of kernels (new objects appear later), then the next smaller input
+(small objects are lost), and so on down; still longer reuse comes after the smallest input, and
+frames left out last.  That is the order of the mask overlap with the best point, see
+docs/performance.md: twelve frames a keyframe cost more than half the input's side.  Memory:
 rarer memory frames, then the next smaller input, and so on down; then a smaller working memory,
 and frames left out last.
 """
@@ -16,16 +19,21 @@ from vos_ros.budget.point import OperatingPoint
 
 # What a halved working memory is first thought to cost; the governor learns what it does.
 _LEAN = 0.85
-
+# A reuse interval so many times the user's costs less than a smaller input does.
+_LITTLE = 2
 
 
 @dataclass(frozen=True)
 class SizeCost:
-    """What frames cost at an input size (height, width): ms, ordinary ones and keyframes."""
+    """What frames cost at an input size (height, width): ms, ordinary ones and keyframes.
+
+    motion_ms: ordinary ones by optical flow; None where that is not to be had.
+    """
 
     size: tuple[int, int]
     light_ms: float
     heavy_ms: float
+    motion_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,15 +82,23 @@ def instance_points(costs: Sequence[SizeCost], interval: int, max_interval: int,
     full = min(costs[0].size)
     for cost in costs:
         for longer in stretched(interval, max_interval):
+            if longer > _LITTLE * interval and cost is not costs[-1]:
+                continue
             given_up = []
             if cost is not costs[0]:
                 given_up.append(f'short_side {full} -> {min(cost.size)}')
             if longer != interval:
                 given_up.append(f'reuse_interval {interval} -> {longer}')
-            points.append(OperatingPoint(
+            settings = {'input_size': cost.size, 'reuse_interval': longer}
+            plain = OperatingPoint(
                 f'T={longer} {cost.size[0]}x{cost.size[1]}', cost.light_ms, cost.heavy_ms, longer,
-                settings={'input_size': cost.size, 'reuse_interval': longer},
-                given_up=tuple(given_up)))
+                settings=settings, given_up=tuple(given_up))
+            points.append(plain)
+            if cost.motion_ms is not None:
+                points.append(replace(
+                    plain, name=f'{plain.name} motion', light_ms=cost.motion_ms,
+                    light_kind='motion', settings={**settings, 'reuse_features': 'motion'},
+                    given_up=(*given_up, 'the network between keyframes')))
     return with_skipping(points, max_skip)
 
 

@@ -18,6 +18,8 @@ class OperatingPoint:
     cadence: every n-th frame is heavy.
     max_skip: frames in a row that may be left uncomputed because they would be published late.
     given_up: what it costs against the user's own settings, '' and so on; empty for those.
+    light_kind: what ordinary frames run.  Only times of the same kind tell of each other; those
+        of another kind are foretold from the heavy frames.
     Raises ValueError for costs or a cadence that cannot be.
     """
 
@@ -28,6 +30,7 @@ class OperatingPoint:
     max_skip: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
     given_up: tuple[str, ...] = ()
+    light_kind: str = ''
 
     def __post_init__(self) -> None:
         """Refuse what no computation can cost."""

@@ -9,6 +9,7 @@ rate.  Waiting, which is up to a camera period and often the larger part of a mi
 that by itself, and so does the share of heavy frames.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,12 +27,13 @@ FRESH_MS = 1.0
 class Trace:
     """What a replay needs of the frames remembered.
 
-    light, heavy: time over reference cost of the frames of each kind, in order; not both empty.
+    light, heavy: time over reference cost of the frames of each kind, in order; light by
+    `OperatingPoint.light_kind`; not all empty.
     other, outside, after: ms, as in `Measured`, in order.  period: of the camera, ms; 0 when
     unknown, then nothing waits.
     """
 
-    light: Sequence[float]
+    light: Mapping[str, Sequence[float]]
     heavy: Sequence[float]
     other: Sequence[float]
     outside: Sequence[float]
@@ -45,8 +47,9 @@ def replay(point: OperatingPoint, trace: Trace, budget: float,
 
     budget: ms, for points that skip frames.  correction: a factor on the point's costs.
     """
-    light = trace.light or trace.heavy
-    heavy = trace.heavy or trace.light
+    others = next(iter(trace.light.values()), ())
+    light = trace.light.get(point.light_kind) or trace.heavy or others
+    heavy = trace.heavy or light
     counts = [0, 0]
     latencies = []
     free = 0.0       # when the worker is free

@@ -56,7 +56,8 @@ class TrackerNode(Node):
     # Stages of a result whose times depend on the operating point.
     scaled_stages: frozenset[str] = frozenset()
     # Parameters that, when changed, make new operating points.
-    budget_parameters: tuple[str, ...] = ('latency_budget_ms', 'max_frame_skip')
+    budget_parameters: tuple[str, ...] = ('latency_budget_ms', 'budget_nice',
+                                         'max_frame_skip')
 
     def __init__(self, name: str, table: Table, **kwargs: Any) -> None:
         """Declare parameters and advertise; images are taken from ``start`` on."""

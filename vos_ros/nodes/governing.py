@@ -4,6 +4,7 @@
 
 from collections.abc import Mapping
 import math
+import os
 import threading
 import time
 from typing import Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from vos_ros.budget.governor import Governor
 from vos_ros.budget.point import Measured
 from vos_ros.nodes.live_parameters import Values
+from vos_ros.nodes.priority import set_nice
 
 if TYPE_CHECKING:
     from vos_ros.nodes.base import TrackerNode
@@ -33,6 +35,7 @@ class Governing:
         self.governor: Governor | None = None
         self._after = 0.0
         self._wanted: tuple[Any, ...] | None = None
+        self._nice: int | None = None       # what it was before a budget raised it
         self._lock = threading.Lock()
 
     @property
@@ -78,12 +81,28 @@ class Governing:
     def _install(self, governor: Governor | None) -> None:
         self.governor = governor
         self.reapply()
+        self._prioritise(governor is not None)
         logger = self._node.get_logger()
         if governor is None:
             logger.info('no latency budget: back to the settings given')
         else:
             logger.info(f'latency budget {governor.budget_ms:g} ms: {len(governor.points)} '
                         f'operating points, starting at {governor.point.name}')
+
+    def _prioritise(self, budget: bool) -> None:
+        """Put the process before others while there is a budget, as far as that is allowed.
+
+        With every core busy even a small frame loses its turn for a tick of the kernel or more,
+        several times on its way, and no operating point helps against that.
+        """
+        parameters = self._node.parameters
+        if self._nice is None:
+            self._nice = os.getpriority(os.PRIO_PROCESS, 0)
+        raised = budget and parameters['budget_nice'] < 0 and not parameters['nice']
+        refused = set_nice(parameters['budget_nice'] if raised else self._nice)
+        if refused and raised:
+            self._node.get_logger().info(
+                f'the latency budget is kept without priority over other programs: {refused}')
 
     def reapply(self) -> None:
         """Give the tracker the present point, after its parameters were set anew."""

@@ -106,7 +106,8 @@ class InstanceTrackerNode(TrackerNode):
         self._tracker.params = replace(
             tracker_params(self.parameters.values),
             **{name: value for name, value in settings.items() if name == 'reuse_interval'})
-        network = self._sizes[settings.get('input_size', self._network.input_size)]
+        size = settings.get('input_size', self._network.input_size)
+        network = self._sizes.motion(size) if 'reuse_features' in settings else self._sizes[size]
         if network is not self._tracker.network:
             self._tracker.network = network
 
@@ -115,9 +116,11 @@ class InstanceTrackerNode(TrackerNode):
         self._tracker.reset()
 
     def operating_point(self) -> str:
-        """Return reuse interval and input size."""
-        height, width = self._tracker.network.input_size
-        return f'T={self._tracker.params.reuse_interval} {height}x{width}'
+        """Return reuse interval, input size, and what runs between keyframes if not as set."""
+        network = self._tracker.network
+        height, width = network.input_size
+        motion = '' if network in (self._network, self._sizes[network.input_size]) else ' motion'
+        return f'T={self._tracker.params.reuse_interval} {height}x{width}{motion}'
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -40,6 +40,10 @@ TRACKER: Table = (
         'nice', 0, "The process's nice value: below 0 it has the cores before programs of 0, "
         'which needs the permission; 0 leaves it as it is.', -20, 19, live=False),
     ParameterSpec(
+        'budget_nice', -10, "For the budget: the process's nice value while there is one, so that "
+        'its frames go before other programs of 0; without the permission it stays as it was. 0 '
+        'leaves it, and so does a `nice` that is given.', -20, 0),
+    ParameterSpec(
         'calibration_path', '', 'For the budget: costs of the operating points on this board, as '
         '`vos-ros calibrate` writes them (.yaml); empty times them at the start.', live=False),
     ParameterSpec(

@@ -3,6 +3,7 @@
 """MobileInst's graphs as two calls: key frames find instances, reuse frames follow them."""
 
 from collections.abc import Sequence
+import copy
 from dataclasses import dataclass
 from dataclasses import replace
 
@@ -133,6 +134,13 @@ class MobileInst:
                 raise ValueError("reuse_features 'cached' needs the context of a keyframe")
             inputs['context'] = context
         return self._reuse.run(('masks',), **inputs)['masks']
+
+    def by_motion(self) -> 'MobileInst':
+        """Return this network with the reuse frames of 'motion'; the graphs are shared."""
+        other = copy.copy(self)
+        other.reuse_features = 'motion'
+        other._reuse, other._key_outputs = Motion(), _KEY_OUTPUTS
+        return other
 
     def warm(self) -> None:
         """Run both graphs once, so that the first frame does not pay for first allocations."""

@@ -5,12 +5,14 @@
 from collections.abc import Callable
 from collections.abc import Sequence
 import time
+from typing import Any
 
 import numpy as np
 
 from vos_ros.budget.clock import percentile
 from vos_ros.budget.ladder import SizeCost
 from vos_ros.runtime.mobileinst import MobileInst
+from vos_ros.runtime.motion import Motion
 from vos_ros.runtime.package import ModelPackage
 from vos_ros.runtime.package import PackageError
 
@@ -28,6 +30,7 @@ class Sizes:
     def __init__(self, first: MobileInst, load: Callable[[tuple[int, int]], MobileInst]) -> None:
         """Take a network that is loaded, and how to load others."""
         self._networks = {first.input_size: first}
+        self._motion: dict[tuple[int, int], MobileInst] = {}
         self._load = load
         self.messages: list[str] = []
 
@@ -41,6 +44,12 @@ class Sizes:
     def __getitem__(self, size: tuple[int, int]) -> MobileInst:
         """Return the network at a size that `load` has loaded."""
         return self._networks[size]
+
+    def motion(self, size: tuple[int, int]) -> MobileInst:
+        """Return the same with optical flow on reuse frames; nothing more is loaded for it."""
+        if size not in self._motion:
+            self._motion[size] = self._networks[size].by_motion()
+        return self._motion[size]
 
     def load(self, sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Load and warm networks; return the sizes that can be had."""
@@ -59,18 +68,27 @@ class Sizes:
 
     def time(self, sizes: Sequence[tuple[int, int]], rounds: int = 3) -> list[SizeCost]:
         """Time a keyframe and a reuse frame at each size, in turns; return the medians, ms."""
-        spent: dict[tuple[int, int], tuple[list[float], list[float]]] = {
-            size: ([], []) for size in sizes}
+        spent: dict[tuple[int, int], tuple[list[float], list[float], list[float]]] = {
+            size: ([], [], []) for size in sizes}
         for _ in range(rounds):
             for size in sizes:
-                network = self._networks[size]
-                image = np.full((*size, 3), 127, np.uint8)
-                begin = time.perf_counter()
-                output = network.key(image)
-                middle = time.perf_counter()
-                network.reuse(image, output.kernels[:_KERNELS], output.context)
-                heavy, light = spent[size]
-                heavy.append((middle - begin) * 1e3)
-                light.append((time.perf_counter() - middle) * 1e3)
-        return [SizeCost(size, percentile(light, 0.5), percentile(heavy, 0.5))
-                for size, (heavy, light) in spent.items()]
+                network, motion = self._networks[size], self.motion(size)
+                image = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
+                heavy, light, moved = spent[size]
+                output, ms = _timed(network.key, image)
+                heavy.append(ms)
+                kernels = output.kernels[:_KERNELS]
+                light.append(_timed(network.reuse, image, kernels, output.context)[1])
+                view = Motion.view(image, output.mask_features)
+                moved.append(_timed(motion.reuse, image, kernels, view)[1])
+        alone = all(network.reuse_features == 'motion' for network in self._networks.values())
+        return [SizeCost(size, percentile(light, 0.5), percentile(heavy, 0.5),
+                         None if alone else percentile(moved, 0.5))
+                for size, (heavy, light, moved) in spent.items()]
+
+
+def _timed(call: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+    """Return what a call gives, and its milliseconds."""
+    begin = time.perf_counter()
+    value = call(*arguments)
+    return value, (time.perf_counter() - begin) * 1e3

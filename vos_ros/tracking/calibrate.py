@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         print(f'vos-ros calibrate: {error}', file=sys.stderr)
         return 1
     for cost in costs:
-        print(f'{cost.size[0]}x{cost.size[1]}: ordinary frame {cost.light_ms:.1f} ms, '
+        moved = '' if cost.motion_ms is None else f', by optical flow {cost.motion_ms:.1f} ms'
+        print(f'{cost.size[0]}x{cost.size[1]}: ordinary frame {cost.light_ms:.1f} ms{moved}, '
               f'{"keyframe" if package.kind == "mobileinst" else "memory frame"} '
               f'{cost.heavy_ms:.1f} ms')
     print(f'{args.out} written in {time.monotonic() - begin:.0f} s')
