@@ -5,6 +5,7 @@
 import itertools
 import json
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -39,6 +40,8 @@ from vos_ros.train.xmem_setup import freeze
 from vos_ros.train.xmem_setup import rate
 
 torch.set_num_threads(1)     # more are slower on pictures this small
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'config/train'
 
 TINY = {'base': 'lite', 'value_dim': 16, 'hidden_dim': 8, 'value_stem': 8,
         'value_widths': [8, 8, 16], 'fuse_dim': 16, 'up8_dim': 16, 'up4_dim': 8, 'update_dim': 8}
@@ -168,6 +171,16 @@ def write_coco(folder, ids):
     (folder / 'instances.json').write_text(json.dumps({
         'images': images, 'annotations': annotations,
         'categories': [{'id': 1, 'name': 'thing', 'supercategory': 'thing'}]}))
+
+
+@pytest.mark.parametrize('file', sorted(CONFIGS.glob('xmem*.yaml')), ids=lambda f: f.stem)
+def test_shipped_configurations_read(file):
+    config = read_config(str(file))
+    clip = ClipConfig(**config['clips'])
+    assert clip.size % 16 == 0
+    assert config['train']['num_references'] < clip.frames
+    assert 0 < Bootstrap(**config['train']['bootstrap']).fraction(1.0) < 1
+    build_network(config['network'], imagenet=False)
 
 
 def test_bootstrapping_keeps_the_hardest_pixels():
