@@ -4,6 +4,7 @@
 
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 import random
 
 from vos_ros.budget.point import Measured
@@ -13,14 +14,17 @@ from vos_ros.budget.point import OperatingPoint
 SIDES = {320: 30.0, 256: 20.0, 192: 11.0, 128: 5.5}
 
 
-def ladder(sides=SIDES, intervals=(3, 6), max_skip=3):
-    """Operating points as a tracker has them: sizes, each with its intervals, skipping last."""
-    points = [OperatingPoint(f'T={interval} {side}', 0.85 * cost, cost, interval,
-                             settings={'side': side, 'interval': interval})
-              for side, cost in sides.items() for interval in intervals]
+def ladder(sides=SIDES, intervals=(3, 6), max_skip=3, motion=False):
+    """Operating points as a tracker has them: sizes, each with its intervals, skipping last.
+
+    motion: after each of them one whose ordinary frames take 1 ms, of another kind.
+    """
+    points = [OperatingPoint(f'T={interval} {side}{kind}', light, cost, interval,
+                             settings={'side': side, 'interval': interval}, light_kind=kind)
+              for side, cost in sides.items() for interval in intervals
+              for light, kind in ((0.85 * cost, ''), (1.0, 'motion'))[:1 + motion]]
     last = points[-1]
-    return [*points, OperatingPoint(f'{last.name} skip', last.light_ms, last.heavy_ms,
-                                    last.cadence, max_skip, last.settings)]
+    return [*points, replace(last, name=f'{last.name} skip', max_skip=max_skip)]
 
 
 @dataclass
@@ -38,7 +42,8 @@ class Board:
 
     load: seconds to slow-down, 1 on the quiet board.  noise: spread of the cost of a frame.
     error: the true costs of each point are off the reference by a factor within 1 ± error.
-    hiccups: share of frames that take twice as long.  outside: ms from stamp to node.
+    hiccups: share of frames that take twice as long.  ticks: share of frames that another program
+    holds up for `tick` ms, however small they are.  outside: ms from stamp to node.
     """
 
     load: object
@@ -48,6 +53,8 @@ class Board:
     hiccups: float = 0.005
     outside: float = 3.0
     other: float = 2.0
+    ticks: float = 0.0
+    tick: float = 4.0
     seed: int = 0
     frames: list = field(default_factory=list)
     changes: list = field(default_factory=list)
@@ -81,7 +88,9 @@ class Board:
             since_heavy = 1 if heavy else since_heavy + 1
             slow = self.load(now) * rng.lognormvariate(0, self.noise) \
                 * (2.0 if rng.random() < self.hiccups else 1.0)
-            frame = Measured(heavy, point.cost(heavy) * wrong[index] * slow, self.other * slow,
+            stolen = self.tick if self.ticks and rng.random() < self.ticks else 0.0
+            frame = Measured(heavy, point.cost(heavy) * wrong[index] * slow + stolen,
+                             self.other * slow,
                              wait, (came - stamp) * 1e3)
             now += (frame.scaled + frame.other) / 1e3
             self.frames.append(Frame(stamp, frame.latency, index))

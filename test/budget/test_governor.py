@@ -97,6 +97,21 @@ def test_images_that_come_late_are_blamed_on_what_is_before_the_node():
     assert 'images are 6' in board.unmet[-1][1] and 'min_short_side' not in board.unmet[-1][1]
 
 
+@pytest.mark.parametrize('seed', range(6))
+def test_quality_comes_back_from_frames_of_another_kind(seed):
+    # At 30 Hz keyframes of 48 ms push the frames behind them; moved masks catch up.  A tick lost
+    # on a frame of 1 ms says nothing about the network's frames.
+    points = ladder({320: 30.0}, intervals=(3,), max_skip=0, motion=True)
+    governor = Governor(points, 62.0)
+    board = Board(load=loaded(1.6), ticks=0.1, seed=seed).run(governor, 5 * PHASE)
+    assert 1 in board.used(PHASE + 2, 2 * PHASE)
+    assert percentile(board.latencies(PHASE + 2, 2 * PHASE), 0.95) <= 62.0
+    assert board.used(4 * PHASE, 5 * PHASE) == {0}
+    still = Board(load=loaded(1.6), ticks=0.1, seed=seed)
+    still.run(Governor(points[:1], 62.0), 2 * PHASE)
+    assert percentile(still.latencies(PHASE + 2, 2 * PHASE), 0.95) > 62.0
+
+
 def test_an_occasional_hiccup_changes_nothing(p50):
     board = Board(load=lambda t: 1.0, hiccups=0.02, seed=5)
     board.run(Governor(ladder(), 2.5 * p50), 60.0)

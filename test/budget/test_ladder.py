@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operating points within the user's bounds, and calibrations that are read or refused."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
@@ -33,6 +35,17 @@ def test_short_sides_go_down_to_the_bound():
     assert short_sides(480, 480) == [480] and min(short_sides(100, 1)) >= 16
 
 
+def test_small_things_are_given_up_first():
+    costs = [replace(cost, motion_ms=1.0) for cost in COSTS]
+    points = instance_points(costs, 3, 12, 0)
+    assert [point.name for point in points[:5]] == [
+        'T=3 320x448', 'T=3 320x448 motion', 'T=6 320x448', 'T=6 320x448 motion', 'T=3 256x384']
+    assert points[1].settings['reuse_features'] == 'motion' and points[1].light_ms == 1.0
+    assert points[1].given_up == ('the network between keyframes',)
+    # Twelve frames a keyframe only where there is no smaller input.
+    assert {p.settings['input_size'] for p in points if p.cadence == 12} == {(192, 256)}
+
+
 @pytest.mark.parametrize(('interval', 'most', 'expected'), [
     (3, 12, {3, 6, 12}), (3, 5, {3}), (5, 2, {5}), (1, 4, {1, 2, 4})])
 def test_instance_points_stay_within_the_bounds(interval, most, expected):
@@ -46,14 +59,18 @@ def test_instance_points_stay_within_the_bounds(interval, most, expected):
 
 
 def test_memory_points_stay_within_the_bounds():
-    points = memory_points(COSTS, MemoryBounds(5, 20, 10, 5), 0)
+    bounds = MemoryBounds(5, 20, 10, 5, 30, 10, True)
+    points = memory_points(COSTS, bounds, 0)
     assert {p.settings['mem_every'] for p in points} == {5, 10, 20}
     assert {p.settings['short_side'] for p in points} == {320, 256, 192}
+    assert {p.settings.get('top_k', 30) for p in points} == {30, 10}
     assert points[0].given_up == () and points[-1].settings['working_memory_max_frames'] == 6
     assert 'working_memory_max_frames 10 -> 6' in points[-1].given_up
-    # A working memory that cannot be smaller is left alone.
-    tight = memory_points(COSTS, MemoryBounds(5, 20, 6, 5), 0)
-    assert not any('working_memory_max_frames' in p.settings for p in tight)
+    assert points[-1].settings['read_long_term'] is False
+    # What may not be changed is left alone.
+    tight = memory_points(COSTS, replace(
+        bounds, working_memory_max_frames=6, min_top_k=30, long_term=False), 0)
+    assert all(set(p.settings) == {'short_side', 'mem_every'} for p in tight)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 """The latency budget of the real nodes: operating points change, and what is given up is said."""
 
 import math
+import os
 
 import pytest
 
@@ -60,6 +61,12 @@ def set_budget(ros, value):
     return ros.call(SetParameters, '/instance_tracker/set_parameters', request).results[0]
 
 
+def niceness(ros):
+    """Return the nice values of the tracker's threads."""
+    threads = os.listdir(f'/proc/{ros.processes[0].process.pid}/task')
+    return {os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in threads}
+
+
 def test_a_budget_that_cannot_be_met_ends_at_the_bounds_and_is_said(ros, start, scene):
     publisher = start(latency_budget_ms=0.05, min_short_side=64, max_reuse_interval=6)
     stream(ros, publisher, scene,
@@ -70,7 +77,8 @@ def test_a_budget_that_cannot_be_met_ends_at_the_bounds_and_is_said(ros, start, 
     assert 'min_short_side is 64' in message.unmet or 'ms old when they arrive' in message.unmet
     assert message.misses > 10 and message.p95_ms > 0.05
     used = {entry.operating_point for entry in ros.received[LATENCY]}
-    assert used <= {f'T={t} {size}' for t in (3, 6) for size in ('128x192', '64x128')}
+    assert used <= {f'T={t} {size}{motion}' for t in (3, 6) for size in ('128x192', '64x128')
+                    for motion in ('', ' motion')}
     status, values = ros.diagnostics('processing')
     assert status.level == DiagnosticStatus.WARN and 'cannot be met' in status.message
     assert values['latency_budget_ms'] == '0.05'
@@ -78,6 +86,7 @@ def test_a_budget_that_cannot_be_met_ends_at_the_bounds_and_is_said(ros, start, 
 
 def test_a_budget_comes_and_goes_while_the_node_runs(ros, start, scene):
     publisher = start(min_short_side=64)
+    before = os.getpriority(os.PRIO_PROCESS, 0)
     stream(ros, publisher, scene, lambda: len(ros.received[LATENCY]) > 5, 'running')
     message = latest(ros)
     assert message.budget_ms == 0 and math.isnan(message.p95_ms) and not message.given_up
@@ -88,8 +97,12 @@ def test_a_budget_comes_and_goes_while_the_node_runs(ros, start, scene):
     message = latest(ros)
     assert message.operating_point == 'T=3 128x192' and not message.given_up
     assert message.misses == message.changes == 0 and not message.unmet
+    after = niceness(ros)
     assert set_budget(ros, 0.0).successful
     stream(ros, publisher, scene, lambda: latest(ros).budget_ms == 0, 'no budget again')
+    # The frames go before other programs only while there is a budget, where that is allowed.
+    assert after == {-10} if os.getuid() == 0 else after in ({before}, {-10})
+    assert niceness(ros) == {before}
     assert not set_budget(ros, -1.0).successful
 
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading the memory: the fast way against the formula as the paper writes it."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from vos_ros.runtime.memory_ops import ReadGroup
 from vos_ros.runtime.memory_ops_numpy import NumpyOps
 from vos_ros.runtime.memory_ops_numpy import top_k
 from vos_ros.runtime.memory_ops_torch import TorchOps
+from vos_ros.tracking.memory import Memory
+from vos_ros.tracking.memory_params import MemoryTrackerParams
 
 OPS = [NumpyOps(1), NumpyOps(3), TorchOps('cpu')]
 NAMES = ['numpy', 'numpy, 3 threads', 'torch']
@@ -125,3 +128,28 @@ def test_potentiation_is_a_full_softmax(ops: Any) -> None:
     want, _ = dense(s, 90)
     for have, wanted in zip(found, want, strict=True):
         assert np.abs(ops.numpy(have) - wanted).max() < 1e-4
+
+
+@pytest.mark.parametrize('ops', OPS, ids=NAMES)
+def test_an_unread_long_term_memory_is_as_if_it_were_not_there_and_is_kept(ops: Any) -> None:
+    params = MemoryTrackerParams(working_memory_max_frames=3, working_memory_min_frames=2,
+                                 num_prototypes=16, long_term_max_elements=64, top_k=5)
+    memory = Memory(ops, 8, 5, params)
+    frames = [scene(60, queries=60, seed=seed) for seed in range(4)]
+    for number, s in enumerate(frames):
+        memory.add(number, ops.array(s['memory']), ops.array(s['shrinkage']),
+                   ops.array(s['selection']), {7: ops.array(s['values'][0][:60])})
+    size = memory.long_term_size
+    assert size > 0 and memory.working_size == 120
+    s = frames[0]
+    life = np.array(ops.numpy(memory.store.life))
+    both = ops.numpy(memory.read(ops.array(s['key']), ops.array(s['selection'])))
+    memory.params = replace(params, read_long_term=False)
+    found = ops.numpy(memory.read(ops.array(s['key']), ops.array(s['selection'])))
+    group = ReadGroup(None, [memory.store.value(7)[size:]])
+    (want,), _ = ops.read(ops.array(s['key']), ops.array(s['selection']),
+                          memory.store.stored[size:], [group], 5)
+    assert np.allclose(found, ops.numpy(want)) and not np.allclose(found, both)
+    assert memory.long_term_size == size
+    lived = ops.numpy(memory.store.life) - life
+    assert np.allclose(lived[:size], 1) and np.allclose(lived[size:], 2)

@@ -7,18 +7,22 @@ network, then twice the reuse of kernels (new objects appear later), then the ne
 (small objects are lost), and so on down; still longer reuse comes after the smallest input, and
 frames left out last.  That is the order of the mask overlap with the best point, see
 docs/performance.md: twelve frames a keyframe cost more than half the input's side.  Memory:
-rarer memory frames, then the next smaller input, and so on down; then a smaller working memory,
-and frames left out last.
+rarer memory frames and fewer elements read, then the next smaller input, and so on down; then a
+smaller working memory, the long-term memory left unread, and frames left out last.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
+from typing import Any
 
 from vos_ros.budget.point import OperatingPoint
 
-# What a halved working memory is first thought to cost; the governor learns what it does.
+# What fewer elements read, a halved working memory and an unread long-term memory are thought
+# to cost at first; the governor learns what they do.
+_FEWER = 0.9
 _LEAN = 0.85
+_UNREAD = 0.85
 # A reuse interval so many times the user's costs less than a smaller input does.
 _LITTLE = 2
 
@@ -38,12 +42,19 @@ class SizeCost:
 
 @dataclass(frozen=True)
 class MemoryBounds:
-    """The user's memory cadence and working memory, and the longest cadence allowed."""
+    """The user's settings of the memories, and how far each may be changed.
+
+    min_top_k: not below top_k, too, where that is smaller.  long_term: whether there is one that
+    may be left unread.
+    """
 
     mem_every: int
     max_mem_every: int
     working_memory_max_frames: int
     working_memory_min_frames: int
+    top_k: int
+    min_top_k: int
+    long_term: bool
 
 
 def input_sizes(size: tuple[int, int], min_short_side: int,
@@ -130,16 +141,28 @@ def memory_points(costs: Sequence[SizeCost], params: MemoryBounds,
                 f'r={rarer} short_side={side}', cost.light_ms, cost.heavy_ms, rarer,
                 settings={'short_side': side, 'mem_every': rarer},
                 given_up=(*smaller, *less)))
+        if params.min_top_k < params.top_k:
+            points.append(_less(points[-1], f'k={params.min_top_k}', _FEWER,
+                                {'top_k': params.min_top_k},
+                                f'top_k {params.top_k} -> {params.min_top_k}'))
     frames = max(params.working_memory_min_frames + 1, params.working_memory_max_frames // 2)
     if frames < params.working_memory_max_frames:
-        last = points[-1]
-        points.append(replace(
-            last, name=f'{last.name} frames={frames}', light_ms=_LEAN * last.light_ms,
-            heavy_ms=_LEAN * last.heavy_ms,
-            settings={**last.settings, 'working_memory_max_frames': frames},
-            given_up=(*last.given_up, 'working_memory_max_frames '
-                      f'{params.working_memory_max_frames} -> {frames}')))
+        points.append(_less(
+            points[-1], f'frames={frames}', _LEAN, {'working_memory_max_frames': frames},
+            f'working_memory_max_frames {params.working_memory_max_frames} -> {frames}'))
+    if params.long_term:
+        points.append(_less(points[-1], 'no long term', _UNREAD, {'read_long_term': False},
+                            'reading the long-term memory'))
     return with_skipping(points, max_skip)
+
+
+def _less(point: OperatingPoint, name: str, share: float, settings: dict[str, Any],
+          given_up: str) -> OperatingPoint:
+    """Return a point that gives up one thing more and costs a share of the given one."""
+    return replace(
+        point, name=f'{point.name} {name}', light_ms=share * point.light_ms,
+        heavy_ms=share * point.heavy_ms, settings={**point.settings, **settings},
+        given_up=(*point.given_up, given_up))
 
 
 def with_skipping(points: Sequence[OperatingPoint], max_skip: int) -> list[OperatingPoint]:

@@ -97,7 +97,8 @@ class MemoryTrackerNode(TrackerNode):
     scaled_stages = frozenset({'resize', 'key', 'read', 'segment', 'value', 'memory'})
     budget_parameters = (*TrackerNode.budget_parameters, 'min_short_side', 'short_side',
                          'mem_every', 'max_mem_every', 'working_memory_max_frames',
-                         'working_memory_min_frames')
+                         'working_memory_min_frames', 'top_k', 'min_top_k', 'read_long_term',
+                         'may_skip_long_term')
 
     def check_parameters(self, values: Values) -> None:
         """Refuse values that contradict each other."""
@@ -146,10 +147,13 @@ class MemoryTrackerNode(TrackerNode):
             share = (side / full) ** 2
             costs.append(SizeCost((side, side), share, _HEAVIER * share))
         limits = ', '.join(f'{name} is {values[name]}' for name in (
-            'min_short_side', 'max_mem_every', 'max_frame_skip'))
+            'min_short_side', 'max_mem_every', 'min_top_k', 'may_skip_long_term',
+            'max_frame_skip'))
         return memory_points(costs, MemoryBounds(
             params.mem_every, values['max_mem_every'], params.working_memory_max_frames,
-            params.working_memory_min_frames), values['max_frame_skip']), limits, bool(known)
+            params.working_memory_min_frames, params.top_k, values['min_top_k'],
+            params.long_term and params.read_long_term and values['may_skip_long_term']),
+            values['max_frame_skip']), limits, bool(known)
 
     def take_point(self, settings: Mapping[str, Any]) -> None:
         """Go on at a working size and a memory cadence; the memories live on."""

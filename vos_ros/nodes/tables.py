@@ -101,6 +101,11 @@ MEMORY_TRACKER: Table = (
         'max_mem_every', 20, 'For the budget: mem_every is never made longer than this.', 1,
         1000),
     ParameterSpec(
+        'min_top_k', 10, 'For the budget: top_k is never made smaller than this.', 1, 1000),
+    ParameterSpec(
+        'may_skip_long_term', True, 'For the budget: the long-term memory may be left unread, '
+        'near the last resort.'),
+    ParameterSpec(
         'ring_seconds', 2.0, 'Seconds that images are kept, so that an object can be designated '
         'on a picture that is not the newest.', 0.0, 60.0),
     ParameterSpec(

@@ -86,11 +86,16 @@ class Memory:
         """
         if not self.groups:
             raise ValueError('the memory is empty: no object was given yet')
-        groups = [ReadGroup(self._allowed(group), [self.store.value(o) for o in group.objects])
-                  for group in self.groups]
-        readouts, usage = self.store.ops.read(key, selection, self.store.stored, groups,
+        # The long-term memory lies before the working memory.
+        start = 0 if self.params.read_long_term or not self.frames else self.long_term_size
+        groups = []
+        for group in self.groups:
+            allowed = self._allowed(group)
+            groups.append(ReadGroup(None if allowed is None else allowed[start:],
+                                    [self.store.value(o)[start:] for o in group.objects]))
+        readouts, usage = self.store.ops.read(key, selection, self.store.stored[start:], groups,
                                               self.params.top_k)
-        self.store.count_read(usage)
+        self.store.count_read(usage, start)
         return readouts[0] if len(readouts) == 1 else self.store.ops.concatenate(readouts)
 
     def _allowed(self, group: Group) -> NDArray[np.bool_] | None:

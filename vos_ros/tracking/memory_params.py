@@ -37,6 +37,9 @@ class MemoryTrackerParams:
         128, 1, 10000, 'Elements that a consolidation adds to the long-term memory (P).')
     top_k: int = bounded(
         30, 1, 1000, 'Memory elements that each pixel reads: the most similar ones.')
+    read_long_term: bool = bounded(
+        True, 0, 1, 'Read the long-term memory; off, only the working memory is read, which is '
+        'faster, while the long-term memory goes on being kept.')
     deep_update_every: int = bounded(
         -1, -1, 1000, 'Frames between deep updates of the sensory memory; -1 couples them to '
         'memory frames, which then skip the ordinary update.')

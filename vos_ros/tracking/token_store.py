@@ -71,10 +71,10 @@ class TokenStore:
         """Return use / life on the CPU."""
         return self.ops.numpy(self.use) / self.ops.numpy(self.life)
 
-    def count_read(self, usage: Array) -> None:
-        """Add a read's affinity [size] to the use counts; every token has lived through it."""
-        self._rows['use'][:self.size] += usage
-        self._rows['life'][:self.size] += 1
+    def count_read(self, usage: Array, start: int = 0) -> None:
+        """Add a read's affinity to the use counts; the tokens from start on lived through it."""
+        self._rows['use'][start:self.size] += usage
+        self._rows['life'][start:self.size] += 1
 
     def add_object(self, obj: int) -> None:
         """Make room for an object's values."""
