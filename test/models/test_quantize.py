@@ -38,9 +38,11 @@ def quantised(tiny_package, pictures, tmp_path_factory):
                      *options]) == 0
         return load_package(folder / name)
 
-    return {'int8': make('int8', '--images', str(pictures), '--noise', '10', '--groups', '4'),
+    return {'int8': make('int8', '--images', str(pictures), '--noise', '10', '--groups', '4',
+                         '--speed', '0'),
             'careful': make('careful', '--images', str(pictures), '--noise', '1e-9',
-                            '--groups', '4'),
+                            '--groups', '4', '--speed', '0'),
+            'fast': make('fast', '--images', str(pictures), '--noise', '10', '--groups', '4'),
             'float16': make('float16', '--precision', 'float16')}
 
 
@@ -83,6 +85,31 @@ def test_masks_stay_close_to_float(tiny_package, quantised, name, close, way):
         assert exact.dtype == found.dtype == np.float32
         assert np.corrcoef(exact.ravel(), found.ravel())[0, 1] > close
         assert not np.array_equal(exact, found)
+
+
+def test_other_input_sizes_stay_possible(quantised):
+    network = MobileInst(quantised['int8'], input_size=(64, 128))
+    output = network.key(picture(1, (64, 128)))
+    masks = network.reuse(picture(2, (64, 128)), output.kernels, output.context)
+    assert masks.shape[1:] == (8, 16)
+
+
+def test_a_graph_is_no_slower_than_in_float(tiny_package, quantised):
+    # What int8 does not make faster is the float graph itself.
+    noted = quantised['fast'].figures['quantised']['graphs']
+    for name, graph in quantised['fast'].graphs.items():
+        if noted[name].get('precision') == 'float32':
+            assert graph.read_bytes() == load_package(tiny_package).graphs[name].read_bytes()
+        else:
+            assert noted[name]['speed'] >= 1.05 and convolutions(graph)[True]
+
+
+def test_what_it_cost_and_gained_is_noted(quantised):
+    package = quantised['int8']
+    measured = package.figures['quantised']['measured']
+    assert {f'{kind}_{n}t' for kind in ('key', 'reuse', 'mean') for n in (1, 2)} == set(measured)
+    card = (package.path / 'MODEL_CARD.md').read_text()
+    assert 'int8' in card and f'{measured["key_1t"]:.2f}' in card
 
 
 def test_package_says_where_it_comes_from(tiny_package, quantised):

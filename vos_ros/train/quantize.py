@@ -3,7 +3,9 @@
 """Turn a model package into one with int8 or float16 graphs."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+import shutil
 import sys
 from typing import Any
 
@@ -24,6 +26,8 @@ from vos_ros.runtime.package import ModelPackage
 from vos_ros.runtime.package import PackageError
 from vos_ros.runtime.package import write_package
 from vos_ros.runtime.session import GraphError
+from vos_ros.train.quantize_report import compare
+from vos_ros.train.quantize_report import write_card
 
 _PICTURES = ('.jpg', '.jpeg', '.png')
 _FOLLOWED = 10          # kernels a calibration sample of a reuse graph follows
@@ -47,6 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='leave groups of layers in float until the outputs differ by no more '
                         'than this share of their own deviation (default: %(default)s)')
     parser.add_argument('--groups', type=int, default=12, help='groups of layers that are tried')
+    parser.add_argument('--speed', type=float, default=1.05, help='leave a graph as it is that '
+                        'does not become so many times as fast, on one thread; 0 puts nothing '
+                        'back into float for speed')
+    parser.add_argument('--data', type=Path, help='folder of images to measure AP on, before and '
+                        'after')
+    parser.add_argument('--annotations', type=Path, help='their COCO instances JSON')
+    parser.add_argument('--held-out', type=Path, help='text file of the image file names in it '
+                        'that the network was not trained on')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,11 +69,20 @@ def run(args: argparse.Namespace) -> int:
             raise PackageError(f'{package.path}: is of kind {package.kind}; only mobileinst '
                                'packages can be quantised')
         graphs, figures = (float16 if args.precision == 'float16' else int8)(package, args)
-        folder = write_package(
-            args.out, kind=package.kind, name=args.name or args.out.resolve().name,
-            licence=package.licence, input_size=package.input_size, classes=package.classes,
-            graphs=graphs, network=package.network, training_data=package.training_data,
-            figures={'quantised': {'from': package.digest[:12], **figures}}).path
+        name = args.name or args.out.resolve().name
+
+        def write(noted: Mapping[str, Any]) -> ModelPackage:
+            return write_package(
+                args.out, kind=package.kind, name=name, licence=package.licence,
+                input_size=package.input_size, classes=package.classes, graphs=graphs,
+                network=package.network, training_data=package.training_data,
+                figures={'quantised': {'from': package.digest[:12], **noted}})
+
+        made = write(figures)
+        # The figures are of the graphs as they will be loaded, so they come after them.
+        measured = compare(package, made, args.data, args.annotations, args.held_out)
+        folder = write({**figures, 'measured': measured}).path
+        write_card(folder / 'MODEL_CARD.md', package, name, figures, measured)
     except (ValueError, OSError, PackageError, GraphError) as error:
         print(f'vos-ros quantize: {error}', file=sys.stderr)
         return 1
@@ -76,14 +97,20 @@ def int8(package: ModelPackage, args: argparse.Namespace) -> tuple[dict[str, Pat
     files = pictures(args)
     samples = record(package, files)
     args.out.mkdir(parents=True, exist_ok=True)
-    graphs, noted = {}, {}
+    graphs: dict[str, Path] = {}
+    noted: dict[str, dict[str, Any]] = {}
     for name, path in package.graphs.items():
         print(f'{name}: {len(samples[name])} samples')
         done = quantise(path, samples[name], args.noise, args.groups,
-                        free_sides(package.input_size))
+                        free_sides(package.input_size), args.speed > 0)
         graphs[name] = args.out / f'{name}.onnx'
+        if done.speed < args.speed:
+            print(f'{name}: left as it is, {args.speed:g} times as fast was asked for')
+            shutil.copyfile(path, graphs[name])
+            noted[name] = {'precision': 'float32'}
+            continue
         onnx.save(done.model, str(graphs[name]))
-        noted[name] = {'noise': round(done.noise, 4),
+        noted[name] = {'noise': round(done.noise, 4), 'speed': round(done.speed, 2),
                        'float': [f'{done.groups[i][0]}..{done.groups[i][-1]}' for i in done.kept]}
     return graphs, {'precision': 'int8', 'pictures': len(files), 'graphs': noted}
 
