@@ -69,10 +69,13 @@ def run(path, **inputs):
     return dict(zip(names, session.run(None, inputs), strict=True))
 
 
-@pytest.fixture(scope='module', params=[*BACKBONES, 'separable'])
+@pytest.fixture(scope='module', params=[*BACKBONES, 'separable', 'grid'])
 def exported(request, tmp_path_factory):
-    settings = ({'backbone': 'topformer_tiny', 'separable': True, 'inject': False}
-                if request.param == 'separable' else {'backbone': request.param})
+    settings = {
+        'separable': {'backbone': 'topformer_tiny', 'separable': True, 'inject': False},
+        'grid': {'backbone': 'efficientnet_lite0', 'query_rows': 4, 'window_bands': 4,
+                 'position_bands': 0, 'local_stride': 16},
+    }.get(request.param, {'backbone': request.param})
     model = calibrated(**settings)
     folder = tmp_path_factory.mktemp(request.param)
     export_mobileinst(model, folder, SIZE, CLASSES, 'test', 'Apache-2.0', 'noise',

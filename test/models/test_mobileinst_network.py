@@ -50,7 +50,8 @@ def test_outputs_have_the_promised_shapes(backbone, size):
     h, w = -(-size[0] // 8), -(-size[1] // 8)
     shapes = {'logits': (2, 11, 5), 'objectness': (2, 11), 'kernels': (2, 11, 16),
               'mask_features': (2, 16, h, w), 'masks': (2, 11, h, w),
-              'global_queries': (2, 11, 64)}
+              'global_queries': (2, 11, 64),
+              'context': (2, 64, -(-h // 4), -(-w // 4))}
     assert {k: tuple(v.shape) for k, v in out.items()} == shapes
     loss = sum(v.float().square().mean() for v in out.values())
     loss.backward()
@@ -176,6 +177,9 @@ def test_attention_agrees_with_torch():
     ({'heads': 7}, 'heads 7'),
     ({'separable': 'yes'}, 'separable must be true or false'),
     ({'position_bands': -1}, 'position_bands'),
+    ({'query_rows': 7}, 'query_rows 7 must divide'),
+    ({'window_bands': 2}, 'needs query_rows'),
+    ({'num_queries': 20, 'query_rows': 10, 'window_bands': 32}, 'kernel_dim 16 must exceed'),
     ({'drop_path': 1.0}, 'drop_path'),
     ({'colour': 'red'}, "unknown network setting 'colour'"),
 ])
@@ -206,10 +210,58 @@ def test_trunk_maps_stand_for_their_images():
     with torch.no_grad():
         expected = model(image)
         found = model(model.backbone.trunk(image))
+        early = model(model.backbone.early(image))
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value)
+        torch.testing.assert_close(early[name], value)
     with pytest.raises(ValueError, match='topformer_tiny'):
         build(SMALL)(model.backbone.trunk(image))
+
+
+GRID = {**SMALL, 'num_queries': 24, 'query_rows': 4, 'window_bands': 4, 'kernel_dim': 24,
+        'position_bands': 0, 'local_stride': 16}
+
+
+def test_a_window_follows_its_query():
+    """The same head output at two queries is the same window at two places."""
+    torch.manual_seed(6)
+    decoder = build(GRID).instance_decoder
+    kernel = torch.randn(24)
+    with torch.no_grad():
+        placed = decoder._place(kernel.expand(1, 24, 24))[0]
+    torch.testing.assert_close(placed[:, :8], kernel[:8].expand(24, 8))
+    waves = fourier_position(32, 48, 4, kernel)[0].flatten(1)       # eight cells a grid cell
+    windows = (placed[:, 8:] @ waves).reshape(24, 32, 48)
+    torch.testing.assert_close(windows[0, :20, :30], windows[7, 8:28, 8:38], rtol=1e-4, atol=1e-4)
+    fresh = build(GRID).instance_decoder.kernel_head.bias.detach()
+    with torch.no_grad():
+        bump = (decoder._place(fresh.expand(1, 24, 24))[0, :, 8:] @ waves).reshape(24, 32, 48)
+    for query in (0, 9, 23):
+        y, x = divmod(int(bump[query].argmax()), 48)
+        assert abs(y - (query // 6) * 8 - 3.5) <= 1 and abs(x - (query % 6) * 8 - 3.5) <= 1
+
+
+def test_queries_on_a_grid_begin_with_their_place():
+    torch.manual_seed(7)
+    model = build(GRID).eval()
+    decoder = model.instance_decoder
+    x_global, x_local = torch.randn(1, 208, 2, 3), torch.randn(1, 32, 4, 6)
+    touched = x_local.clone()
+    touched[:, :, 0, 0] += 3
+    normed = torch.nn.Identity()
+    decoder.global_stage = torch.nn.Module()
+    decoder.global_stage.forward = lambda q, p, m: normed(q)
+    with torch.no_grad():
+        moved = (decoder.decode_global(x_global, touched)
+                 - decoder.decode_global(x_global, x_local))[0].abs().sum(1)
+    # two 3 x 3 convolutions: two cells around, no more
+    near = {r * 6 + c for r in range(3) for c in range(3)}
+    assert set(moved.nonzero().squeeze(1).tolist()) <= near and moved[0] > 0
+    with pytest.raises(ValueError, match='x_local'):
+        decoder.decode_global(x_global)
+    image = torch.randn(2, 3, 64, 96)
+    out = build(GRID).eval()(image)
+    assert out['masks'].shape == (2, 24, 8, 12) and out['mask_features'].shape[1] == 24
 
 
 def test_mask_decoder_is_the_papers_figure():

@@ -19,10 +19,15 @@ from pycocotools.cocoeval import COCOeval
 from vos_ros.data.coco import class_map
 from vos_ros.data.coco import CocoImages
 from vos_ros.runtime.letterbox import Letterbox
+from vos_ros.tracking.bits import pack
+from vos_ros.tracking.candidates import distinct
 
 # SparseInst's inference rule, which MobileInst follows.
 MASK_THRESHOLD = 0.45
 KEEP_SCORE = 0.005
+# Ours: of two masks that overlap so much the better one stays. The published rule keeps both, for
+# one-to-one matching makes one query answer for one object.
+DUPLICATE_IOU = 0.6
 
 
 class Queries(NamedTuple):
@@ -49,7 +54,8 @@ def detect(network: Network, rgb: NDArray[np.uint8], input_size: tuple[int, int]
            limit: int = 100) -> list[Detection]:
     """Find the instances of an image [H, W, 3]; at most `limit`, the best first.
 
-    score = sqrt(class · objectness) · mean mask probability inside the mask.
+    score = sqrt(class · objectness) · mean mask probability inside the mask; masks that repeat a
+    better one are left out, as the tracker does (but not for lying inside another).
     """
     box = Letterbox((rgb.shape[0], rgb.shape[1]), input_size)
     found = network(box.apply(np.ascontiguousarray(rgb)))
@@ -59,10 +65,11 @@ def detect(network: Network, rgb: NDArray[np.uint8], input_size: tuple[int, int]
     inside = probability > MASK_THRESHOLD
     areas = inside.sum((1, 2))
     scores = scores * (probability * inside).sum((1, 2)) / np.maximum(areas, 1)
+    order = np.argsort(-scores, kind='stable')
+    order = order[(scores[order] >= KEEP_SCORE) & (areas[order] > 0)]
+    bits = pack(inside[order].reshape(len(order), -1))
     out = []
-    for row in np.argsort(-scores, kind='stable')[:limit]:
-        if scores[row] < KEEP_SCORE or not areas[row]:
-            continue
+    for row in order[distinct(bits, DUPLICATE_IOU, np.inf)][:limit]:
         # Logits, not probabilities, are interpolated: the border lies where it is sharpest.
         frame = box.mask_to_frame(found.masks[row], cv2.INTER_LINEAR)
         mask = frame > np.log(MASK_THRESHOLD / (1 - MASK_THRESHOLD))

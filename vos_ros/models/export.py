@@ -75,8 +75,8 @@ class KeyGraph(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         x_global, x_mask, features, context = self.model.encode_keyframe(self.normalise(image))
         decoder = self.model.instance_decoder
-        found = decoder.decode_local(decoder.decode_global(x_global),
-                                     pool_local(x_mask, self.model.config.local_stride))
+        x_local = pool_local(x_mask, self.model.config.local_stride)
+        found = decoder.decode_local(decoder.decode_global(x_global, x_local), x_local)
         masks = product(found.kernels, features)
         # flatten, not [0]: a reshape is free where an index is a copy
         found_maps = (found.logits, found.objectness, found.kernels, features, masks, context)

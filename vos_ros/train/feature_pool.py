@@ -39,8 +39,9 @@ class FeaturePool:
 
     @classmethod
     def build(cls, backbone: Any, batches: Iterable[Batch], device: torch.device,
-              precision: torch.dtype) -> 'FeaturePool':
-        """Run the trunk over batches, in evaluation mode."""
+              precision: torch.dtype, early: bool = False) -> 'FeaturePool':
+        """Run the trunk, or with `early` its blocks to 1/16, over batches in evaluation mode."""
+        trunk = backbone.early if early else backbone.trunk
         parts: list[list[Maps]] = []
         targets: list[list[Target]] = []
         training = backbone.training
@@ -52,7 +53,7 @@ class FeaturePool:
                 targets.extend([] for _ in range(len(two) - len(targets)))
                 for t, frame in enumerate(two):
                     with torch.no_grad(), torch.autocast(device.type, precision):
-                        maps = backbone.trunk(to_network(frame.images, device))
+                        maps = trunk(to_network(frame.images, device))
                     parts[t].append(tuple(m.to('cpu', torch.bfloat16).contiguous() for m in maps))
                     targets[t].extend(frame.targets)
         finally:

@@ -50,7 +50,8 @@ class LossWeights:
     the same group's released code uses 5.  background: pushes the objectness of unmatched queries
     to 0; 0 (the paper) trains it on matched queries only. Above 0 it becomes a class-agnostic
     detector by itself, which helps where classes are few or unsure.  passed: of the mask losses of
-    query passing.
+    query passing.  reused: of those of kernels multiplied with a later frame's features, which is
+    what runs between keyframes; the paper does not train it.
     """
 
     class_: float = 2.0
@@ -59,9 +60,11 @@ class LossWeights:
     objectness: float = 1.0
     background: float = 0.0
     passed: float = 1.0
+    reused: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ('class_', 'dice', 'pixel', 'objectness', 'background', 'passed'):
+        for name in ('class_', 'dice', 'pixel', 'objectness', 'background', 'passed',
+                     'reused'):
             value = getattr(self, name)
             if not (isinstance(value, int | float) and value >= 0):
                 raise ValueError(f'loss weight {name} must be at least 0, got {value!r}')
@@ -136,17 +139,41 @@ class MobileInstLoss:
 
         Returns scalars passed_dice, passed_pixel and total.
         """
-        masks = outputs['passed_masks']
-        size = (2 * masks.shape[-2], 2 * masks.shape[-1])
-        with torch.autocast(masks.device.type, enabled=False):
-            resized = [resize_targets(target, size) for target in after]
-            moved = [follow(m, b, a, r) for m, b, a, r in
-                     zip(matches, before, after, resized, strict=True)]
-            count = instance_count(moved, masks.device)
-            dice, pixel = mask_losses(*gather(masks, moved, resized), count)
+        moved, resized = self._followed(outputs['passed_masks'].shape, matches, before, after)
+        with torch.autocast(outputs['passed_masks'].device.type, enabled=False):
+            count = instance_count(moved, outputs['passed_masks'].device)
+            dice, pixel = mask_losses(*gather(outputs['passed_masks'], moved, resized), count)
         weights = self.weights
         total = weights.passed * (weights.dice * dice + weights.pixel * pixel)
         return {'passed_dice': dice, 'passed_pixel': pixel, 'total': total}
+
+    def reuse(self, kernels: Tensor, features: Tensor, matches: Sequence[Match],
+              before: Sequence[Target], after: Sequence[Target]) -> dict[str, Tensor]:
+        """Mask losses of frame t's kernels [B,N,D] on the features [B,D,h,w] of frame t + d.
+
+        Everything else as in `passing`. Returns scalars reused_dice, reused_pixel and total.
+        """
+        moved, resized = self._followed(features.shape, matches, before, after)
+        masks = [kernels[i, m.queries] @ features[i].flatten(1) for i, m in enumerate(moved)]
+        rows = [m.reshape(-1, *features.shape[2:]) for m in masks]
+        with torch.autocast(features.device.type, enabled=False):
+            count = instance_count(moved, features.device)
+            chosen = torch.cat(rows).float().unsqueeze(0)
+            order = torch.arange(chosen.shape[1], device=features.device)
+            truth = torch.cat([r[m.objects] for r, m in zip(resized, moved, strict=True)])
+            dice, pixel = mask_losses(
+                *gather(chosen, [Match(order, order)], [truth]), count)
+        weights = self.weights
+        total = weights.reused * (weights.dice * dice + weights.pixel * pixel)
+        return {'reused_dice': dice, 'reused_pixel': pixel, 'total': total}
+
+    @staticmethod
+    def _followed(shape: Sequence[int], matches: Sequence[Match], before: Sequence[Target],
+                  after: Sequence[Target]) -> tuple[list[Match], list[Tensor]]:
+        size = (2 * shape[-2], 2 * shape[-1])
+        resized = [resize_targets(target, size) for target in after]
+        return [follow(m, b, a, r) for m, b, a, r in
+                zip(matches, before, after, resized, strict=True)], resized
 
     @staticmethod
     def _objectness(objectness: Tensor, matches: Sequence[Match], predicted: Tensor,

@@ -61,7 +61,9 @@ class Stage:
     iterations: of the optimiser.  batch: images, or clips, for each process.
     gap: the two frames of a clip are 1..gap frames apart.
     passing: query passing on clips; false trains the two frames alone.
-    cache: with n > 0 the trunk rests in this stage and n samples are kept as its maps.
+    cache: with n > 0 the trunk rests in this stage and n samples are kept as its maps; with
+        freeze.blocks 11 or more, but less than all 16, only its first 11 blocks.
+    stills: share of the clips that are two unrelated augmented images instead.
     """
 
     kind: str = 'images'
@@ -70,6 +72,7 @@ class Stage:
     gap: int = 8
     passing: bool = True
     cache: int = 0
+    stills: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -109,11 +112,14 @@ class TrainConfig:
     classes: names; a COCO category is matched by its name or its supercategory. Empty: the
         annotation file's own.
     weights: a checkpoint or safetensors file to start from.
+    take: only these parts of it (beginnings of names, mask_decoder for example); empty: all.
     preload: decode all training images once and keep them (0.9 MB each at 640 x 480).
     cutouts: paste instances of the training images; needs preload.
     stamps: folder into which the stamps package is unpacked; empty: no stamps.
     augment, synthetic: settings of AugmentConfig and VideoConfig.
     loss: settings of LossWeights.  auxiliary: weight of the dense head.
+    assignment: 'one', the paper's one-to-one matching, or 'many', see `one_to_many`, for which
+        the network's queries must lie on a grid.
     mask_repeats: so many queries learn the mask of each object; 1: the matched one alone.
     spread_queries: start with queries that look at places of their own.
     threads: of torch; 0 leaves its choice.
@@ -125,6 +131,7 @@ class TrainConfig:
     classes: tuple[str, ...] = SUPERCATEGORIES
     network: dict[str, Any] = field(default_factory=dict)
     weights: str = ''
+    take: tuple[str, ...] = ()
     train: ImageData = field(default_factory=ImageData)
     validate: ImageData = field(default_factory=ImageData)
     video: VideoData = field(default_factory=VideoData)
@@ -138,6 +145,7 @@ class TrainConfig:
     freeze: Freeze = field(default_factory=Freeze)
     loss: dict[str, float] = field(default_factory=dict)
     auxiliary: float = 0.0
+    assignment: str = 'one'
     mask_repeats: int = 1
     spread_queries: bool = True
     evaluate_every: int = 500
@@ -161,6 +169,12 @@ class TrainConfig:
                 raise ConfigError(f'stages: kind {stage.kind!r} is neither images nor clips')
             if stage.iterations < 1 or stage.batch < 1 or stage.gap < 1:
                 raise ConfigError('stages: iterations, batch and gap must be at least 1')
+            if not 0 <= stage.stills <= 1:
+                raise ConfigError(f'stages: stills {stage.stills} is not in [0, 1]')
+        if self.assignment not in ('one', 'many'):
+            raise ConfigError(f'assignment {self.assignment!r} is neither one nor many')
+        if self.assignment == 'many' and not self.network.get('query_rows'):
+            raise ConfigError('assignment: many needs network: {query_rows: ...}')
         if not 0 <= self.video.share <= 1:
             raise ConfigError(f'video.share {self.video.share} is not in [0, 1]')
         if not 0 <= self.optimiser.ema < 1:

@@ -44,6 +44,8 @@ from vos_ros.train.mobileinst_config import TrainConfig
 
 # Targets travel and rest at a quarter of the input's size: the loss is taken there.
 TARGET_STRIDE = 4
+# Ids of the second of two unrelated images begin here: no object is in both.
+_APART = 1 << 20
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
@@ -165,11 +167,19 @@ class ClipSamples(Dataset):
         if config.video.folders:
             videos = [v for f in config.video.folders for v in find_sequences(expand(f))]
             self.folders = VideoClips(videos, VideoClipConfig(config.size, 2, stage.gap))
+        self.stills: ImageSamples | None = None
+        if stage.stills:
+            self.stills = ImageSamples(material, config)
+        self.still_share = stage.stills
 
     def __getitem__(self, index: int) -> tuple[tuple[NDArray[np.uint8], Target], ...]:
         """Return the two frames, each with its target; ids agree between them."""
         rng = np.random.default_rng([self.seed, 3, index])
         gap = int(rng.integers(1, self.gap + 1))
+        if self.stills is not None and rng.random() < self.still_share:
+            first, (image, target) = self.stills[2 * index], self.stills[2 * index + 1]
+            apart = torch.arange(len(target.labels)) + _APART
+            return first, (image, target._replace(ids=apart))
         if self.folders is not None and rng.random() < self.share:
             cut = self.folders.clip(rng, None)
             unknown = np.full(int(cut.labels.max()), -1, np.int64)

@@ -4,6 +4,7 @@
 
 from typing import Any
 
+import torch
 from torch import nn
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from vos_ros.train.losses import gather
 from vos_ros.train.losses import instance_count
 from vos_ros.train.losses import LossWeights
 from vos_ros.train.losses import mask_losses
+from vos_ros.train.losses import Match
 from vos_ros.train.losses import match
 from vos_ros.train.losses import MobileInstLoss
 from vos_ros.train.losses import resize_targets
@@ -21,6 +23,7 @@ from vos_ros.train.mobileinst_config import TrainConfig
 from vos_ros.train.mobileinst_data import Batch
 from vos_ros.train.mobileinst_data import dequantise
 from vos_ros.train.mobileinst_data import to_network
+from vos_ros.train.one_to_many import OneToManyLoss
 
 
 class Step(nn.Module):
@@ -33,7 +36,10 @@ class Step(nn.Module):
         self.dense = dense
         self.weight = config.auxiliary
         self.repeats = config.mask_repeats
-        self.criterion = MobileInstLoss(LossWeights(**config.loss))
+        weights = LossWeights(**config.loss)
+        grid = model.instance_decoder.grid
+        self.criterion = OneToManyLoss(grid, weights) if config.assignment == 'many' and grid \
+            else MobileInstLoss(weights)
 
     def forward(self, batch: Batch, passing: bool) -> dict[str, Tensor]:
         """Return all loss terms of a batch (of both frames, for clips) and their total."""
@@ -53,7 +59,35 @@ class Step(nn.Module):
             extra = self.criterion.passing(second, matches, targets, after)
             losses['total'] = losses['total'] + 0.5 * extra.pop('total')
             losses.update(extra)
+        if self.criterion.weights.reused:
+            extra = self._reused(batch.later, outputs, second, matches, targets, after)
+            losses['total'] = losses['total'] + 0.5 * extra.pop('total')
+            losses.update(extra)
         return losses
+
+    def _reused(self, later: Batch, outputs: dict[str, Tensor], second: dict[str, Tensor],
+                matches: list[Match], targets: list[Target],
+                after: list[Target]) -> dict[str, Tensor]:
+        """Kernel reuse, on the later frame's own features or on those with the first's context.
+
+        Only of pairs that share an object; both ways run between keyframes, so each comes up.
+        """
+        device = outputs['context'].device
+        rows = [i for i, (a, b) in enumerate(zip(targets, after, strict=True))
+                if a.ids is not None and b.ids is not None
+                and bool(torch.isin(a.ids, b.ids).any())]
+        if not rows:
+            return {'total': outputs['kernels'].sum() * 0.0}
+        chosen = torch.tensor(rows, dtype=torch.long, device=device)
+        features = second['mask_features'][chosen]
+        if self.model.caches_context and bool(torch.rand(()) < 0.5):
+            images = to_network(later.images, device)
+            images = tuple(m[chosen] for m in images) if isinstance(images, tuple) \
+                else images[chosen]
+            features = self.model.encode_between(images, outputs['context'][chosen])
+        return self.criterion.reuse(
+            outputs['kernels'][chosen], features, [matches[i] for i in rows],
+            [targets[i] for i in rows], [after[i] for i in rows])
 
     def _frame(self, outputs: dict[str, Tensor], targets: list[Any]) -> Any:
         losses, matches = self.criterion(outputs, targets)

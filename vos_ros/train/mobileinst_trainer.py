@@ -3,7 +3,9 @@
 """A MobileInst run: steps, query passing, checkpoints, evaluation on the way."""
 
 from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 import time
 from typing import Any
@@ -53,6 +55,9 @@ from vos_ros.train.optimise import train_mode
 
 LAST = 'last.pt'
 _LOG_EVERY = 20
+_NOT_OF_SAMPLES = dict.fromkeys((
+    'stages', 'optimiser', 'loss', 'auxiliary', 'assignment', 'mask_repeats', 'evaluate_every',
+    'evaluate_images', 'checkpoint_minutes', 'workers', 'threads'))
 
 
 class Trainer:
@@ -76,7 +81,7 @@ class Trainer:
         if config.spread_queries:
             spread_queries(self.model.instance_decoder)
         if config.weights:
-            load_weights(self.model, Path(expand(config.weights)))
+            load_weights(self.model, Path(expand(config.weights)), config.take)
         self.model.to(processes.device, memory_format=torch.channels_last)  # type: ignore
         freeze(self.model, config.freeze)
         dense = None
@@ -148,14 +153,16 @@ class Trainer:
             total = stage.iterations * stage.batch * world
             return self._load(number, first + done, total - done)
         path = self.folder / f'pool-{number}-{rank}.pt'
-        key = repr((self.config.to_mapping() | {'stages': None, 'optimiser': None}, stage, world))
+        # What decides the samples: a stage may go on for longer than planned on the same ones.
+        same = replace(stage, iterations=1)
+        key = repr((self.config.to_mapping() | _NOT_OF_SAMPLES, same, world))
         pool = FeaturePool.load(path, key)
         if pool is None:
             loader = self._load(number, first, stage.cache * world)
             loader = tqdm(loader, total=-(-stage.cache // stage.batch), unit='batch',
                           desc='pool', disable=None, mininterval=5)
             pool = FeaturePool.build(self.model.backbone, loader, self.processes.device,
-                                     self.precision)
+                                     self.precision, 11 <= self.config.freeze.blocks < 16)
             train_mode(self.model, self.config.freeze)
             self.folder.mkdir(parents=True, exist_ok=True)
             pool.save(path, key)
@@ -284,10 +291,11 @@ def evaluate_model(model: MobileInst, data: CocoImages, size: tuple[int, int],
     return evaluate_masks(ask, data, size)
 
 
-def load_weights(model: MobileInst, path: Path) -> None:
+def load_weights(model: MobileInst, path: Path, take: Sequence[str] = ()) -> None:
     """Load a checkpoint's averaged weights or a safetensors file; ConfigError naming a misfit.
 
-    A class head for another number of classes is left as it was initialised.
+    A class head for another number of classes is left as it was initialised, and so is all whose
+    name begins with none of `take`, if given.
     """
     if path.suffix == '.safetensors':
         from safetensors.torch import load_file
@@ -298,6 +306,12 @@ def load_weights(model: MobileInst, path: Path) -> None:
         key = f'instance_decoder.class_head.{name}'
         if key in state and state[key].shape != tensor.shape:
             state[key] = tensor
+    if take:
+        for name in take:
+            if not any(key.startswith(name) for key in state):
+                raise ConfigError(f'{path}: take: it has no part {name}')
+        state = model.state_dict() | {
+            key: value for key, value in state.items() if key.startswith(tuple(take))}
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

@@ -17,9 +17,12 @@ from torch.nn import functional as F
 from vos_ros.models.mobileinst.layers import Backbone
 from vos_ros.models.mobileinst.layers import BlockStack
 from vos_ros.models.mobileinst.layers import ConvBN
+from vos_ros.models.mobileinst.layers import half
 from vos_ros.models.mobileinst.layers import init_convolutions
 from vos_ros.models.mobileinst.layers import PixelAttention
+from vos_ros.models.mobileinst.layers import pool_to
 from vos_ros.models.mobileinst.layers import pyramid_pool
+from vos_ros.models.mobileinst.layers import size_of
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -127,6 +130,23 @@ class EfficientNetLite0(Backbone):
         """
         taps = self._taps(x, len(_TAPS))
         return taps[1], taps[2], taps[3], pyramid_pool(taps)
+
+    def early(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """X3, X4 and the map at 1/4 as pooled for X6: what the blocks up to 1/16 make.
+
+        With those frozen the blocks behind them can still be trained on stored maps.
+        """
+        taps = self._taps(x, 3)
+        size = half(half(size_of(taps[2])))
+        return taps[1], taps[2], pool_to(taps[0], size, 'avg')
+
+    def late(self, x3: Tensor, x4: Tensor,
+             pooled: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Turn what `early` gives into the four maps."""
+        x5 = x4
+        for block in self._blocks[_TAPS[2] + 1:]:
+            x5 = block(x5)
+        return self.finish(x3, x4, x5, torch.cat([pooled, pyramid_pool([x3, x4, x5])], 1))
 
     def shallow(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """X3 and X4 alone; what is deeper does not run."""

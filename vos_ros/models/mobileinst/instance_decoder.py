@@ -17,7 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vos_ros.models.mobileinst.layers import pointwise
+from vos_ros.models.mobileinst.layers import resize_to
 from vos_ros.models.mobileinst.layers import size_of
+from vos_ros.models.mobileinst.mask_decoder import ConvBNReLU
 
 CLASS_PRIOR = 0.01
 
@@ -151,13 +153,32 @@ class Instances(NamedTuple):
 
 
 class InstanceDecoder(nn.Module):
-    """Global then local decoding of `num_queries` queries, and the heads."""
+    """Global then local decoding of `num_queries` queries, and the heads.
+
+    rows: 0 has learnt queries, as the paper.  Above 0 the queries lie on a grid of so many rows:
+    each begins as what the local map holds at its place, so that all places learn alike from
+    every object, and its position embedding is that of its place.
+    bands: the last 4 * bands numbers of a kernel are the coefficients of a window over the Fourier
+    waves of the position (see `fourier_position`), given relative to the query's place.
+    """
+
+    query_position: Tensor
+    turn: Tensor
 
     def __init__(self, global_channels: int, local_channels: int, num_classes: int,
-                 num_queries: int, dim: int, heads: int, ffn_dim: int, kernel_dim: int) -> None:
+                 num_queries: int, dim: int, heads: int, ffn_dim: int, kernel_dim: int,
+                 rows: int = 0, bands: int = 0) -> None:
         super().__init__()
-        self.queries = nn.Parameter(torch.randn(num_queries, dim))
-        self.query_position = nn.Parameter(torch.randn(num_queries, dim))
+        self.grid = (rows, num_queries // rows) if rows else None
+        self.bands = bands
+        if self.grid is None:
+            self.queries = nn.Parameter(torch.randn(num_queries, dim))
+            self.query_position = nn.Parameter(torch.randn(num_queries, dim))
+        else:
+            self.queries = nn.Parameter(torch.zeros(1, dim))
+            self.register_buffer('query_position', grid_position(*self.grid, dim), False)
+            self.near = ConvBNReLU(local_channels, local_channels, 3)
+            self.content = nn.Conv2d(local_channels, dim, 3, 1, 1)
         self.global_stage = DecoderStage(global_channels, dim, heads)
         self.local_stage = DecoderStage(local_channels, dim, heads)
         self.ffn_norm = nn.LayerNorm(dim)
@@ -176,14 +197,29 @@ class InstanceDecoder(nn.Module):
         nn.init.zeros_(self.objectness_head.bias)
         nn.init.normal_(self.kernel_head.weight, std=0.01)
         nn.init.zeros_(self.kernel_head.bias)
+        if bands and self.grid is not None:
+            self.register_buffer('turn', grid_waves(*self.grid, bands), False)
+            with torch.no_grad():
+                # A bump at the query's place, about a sixth of the picture wide, to begin with.
+                order = torch.arange(1, bands + 1) * math.pi * 0.12
+                bump = 0.7 * (-0.5 * order.square()).exp()
+                self.kernel_head.bias[-4 * bands:] = torch.cat([bump, 0 * bump] * 2)
 
-    def decode_global(self, x_global: Tensor) -> Tensor:
-        """Q_G [B,N,D]: the queries after attending to X_G [B,C,H/64,W/64]."""
+    def decode_global(self, x_global: Tensor, x_local: Tensor | None = None) -> Tensor:
+        """Q_G [B,N,D]: the queries after attending to X_G [B,C,H/64,W/64].
+
+        x_local: X_L as in `decode_local`; queries on a grid begin with it.
+        """
         queries = self.queries.unsqueeze(0).expand(int(x_global.shape[0]), -1, -1)
+        if self.grid is not None:
+            if x_local is None:
+                raise ValueError('queries on a grid need x_local')
+            content = self.content(resize_to(self.near(x_local), self.grid))
+            queries = queries + content.flatten(2).transpose(1, 2)
         return self.global_stage(queries, self.query_position, x_global)
 
     def decode_local(self, queries: Tensor, x_local: Tensor) -> Instances:
-        """Heads of queries [B,N,D] after attending to X_L [B,C,H/64,W/64].
+        """Heads of queries [B,N,D] after attending to X_L [B,C,h,w].
 
         Query passing (section 3.3 of the paper) calls this with another frame's Q_G.
         """
@@ -191,4 +227,35 @@ class InstanceDecoder(nn.Module):
         queries = queries + self.ffn2(F.relu(self.ffn1(self.ffn_norm(queries))))
         queries = self.out_norm(queries)
         return Instances(self.class_head(queries), self.objectness_head(queries).squeeze(-1),
-                         self.kernel_head(queries))
+                         self._place(self.kernel_head(queries)))
+
+    def _place(self, kernels: Tensor) -> Tensor:
+        """Shift the window of each kernel [B,N,D] from the origin to the query's place.
+
+        cos k(y - q) and sin k(y - q) by cos ky and sin ky: the addition theorems.
+        """
+        if not self.bands:
+            return kernels
+        look, window = kernels[..., :-4 * self.bands], kernels[..., -4 * self.bands:]
+        parts = [look]
+        cosine_y, sine_y, cosine_x, sine_x = window.chunk(4, -1)
+        for cosine, sine, turn in ((cosine_y, sine_y, self.turn[0]),
+                                   (cosine_x, sine_x, self.turn[1])):
+            c, s = turn[0].to(kernels), turn[1].to(kernels)
+            parts += [cosine * c - sine * s, cosine * s + sine * c]
+        return torch.cat(parts, -1)
+
+
+def grid_position(rows: int, columns: int, dim: int) -> Tensor:
+    """Sine position embedding float32 [rows * columns, dim] of the centres of a grid's cells."""
+    # The table's last row and column lie on the far border; half a cell back centres the grid.
+    fine = _sine_table(2 * rows, 2 * columns, dim).reshape(2 * rows, 2 * columns, dim)
+    return torch.from_numpy(fine[::2, ::2].reshape(rows * columns, dim).copy())
+
+
+def grid_waves(rows: int, columns: int, bands: int) -> Tensor:
+    """Cos and sin of k pi times y and x of a grid's centres: float32 [2, 2, N, bands]."""
+    y, x = np.meshgrid((np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns,
+                       indexing='ij')
+    angle = np.pi * np.arange(1, bands + 1) * np.stack([y.ravel(), x.ravel()])[..., None]
+    return torch.from_numpy(np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32))

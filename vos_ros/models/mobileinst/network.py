@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dataclasses import fields
 from typing import Any
 
+import torch
 from torch import nn
 from torch import Tensor
 
@@ -46,7 +47,11 @@ class MobileInstConfig:
     position added to X_mask; 0 adds none, as the paper draws it.  inject: TopFormer only, feed
     the mask decoder the SIM outputs rather than the raw tokens.  local_stride: of the local map
     X_L, 64 in the paper; at 16 the queries can tell apart what shares a cell of 64 pixels, for 40
-    million more operations at 320 x 448.
+    million more operations at 320 x 448.  query_rows: 0 has learnt queries, as the paper; above 0
+    the queries lie on a grid of so many rows and num_queries / query_rows columns, begin as what
+    the local map holds at their place, and learn from few pictures.  window_bands: Fourier bands
+    of the position appended to the mask features (the last 4 * window_bands of kernel_dim), so
+    that a kernel can say where its object lies; needs query_rows.
 
     Raises ValueError naming the field when a value cannot work.
     """
@@ -64,6 +69,8 @@ class MobileInstConfig:
     position_bands: int = 8
     inject: bool = True
     local_stride: int = 64
+    query_rows: int = 0
+    window_bands: int = 0
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
@@ -79,9 +86,18 @@ class MobileInstConfig:
         for name in ('separable', 'inject'):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f'{name} must be true or false, got {getattr(self, name)!r}')
-        bands = self.position_bands
-        if isinstance(bands, bool) or not isinstance(bands, int) or not 0 <= bands <= 64:
-            raise ValueError(f'position_bands must be an integer in 0..64, got {bands!r}')
+        for name in ('position_bands', 'window_bands', 'query_rows'):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 64:
+                raise ValueError(f'{name} must be an integer in 0..64, got {value!r}')
+        if self.query_rows and self.num_queries % self.query_rows:
+            raise ValueError(f'query_rows {self.query_rows} must divide num_queries '
+                             f'{self.num_queries}')
+        if self.window_bands and not self.query_rows:
+            raise ValueError('window_bands needs query_rows')
+        if self.kernel_dim <= 4 * self.window_bands:
+            raise ValueError(f'kernel_dim {self.kernel_dim} must exceed 4 * window_bands '
+                             f'{4 * self.window_bands}')
         if self.local_stride not in (8, 16, 32, 64):
             raise ValueError(f'local_stride must be 8, 16, 32 or 64, got {self.local_stride!r}')
         if not 0.0 <= self.drop_path < 1.0:
@@ -118,15 +134,17 @@ class MobileInst(nn.Module):
         if config.position_bands:
             self.position = nn.Conv2d(4 * config.position_bands, config.mask_dim, 1, bias=False)
             nn.init.normal_(self.position.weight, std=0.02)
-        self.mask_features = pointwise(config.mask_dim, config.kernel_dim)
+        self.mask_features = pointwise(
+            config.mask_dim, config.kernel_dim - 4 * config.window_bands)
         self.instance_decoder = InstanceDecoder(
             channels[3], config.mask_dim, config.num_classes, config.num_queries,
-            config.hidden_dim, config.heads, config.ffn_dim, config.kernel_dim)
+            config.hidden_dim, config.heads, config.ffn_dim, config.kernel_dim,
+            config.query_rows, config.window_bands)
 
     def encode(self, images: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """X_G [B,C6,H/64,W/64], X_mask [B,mask_dim,H/8,W/8], mask features [B,D,H/8,W/8].
 
-        Instead of images it takes what `EfficientNetLite0.trunk` gave for them.
+        Instead of images it takes what `EfficientNetLite0.trunk` or `early` gave for them.
         Raises ValueError when `images` is not [B,3,H,W] or is under 64 pixels.
         """
         return self.encode_keyframe(images)[:3]
@@ -138,7 +156,8 @@ class MobileInst(nn.Module):
             if not isinstance(self.backbone, EfficientNetLite0):
                 raise ValueError(f'trunk maps are known for efficientnet_lite0 only, not for '
                                  f'{self.config.backbone}')
-            x3, x4, x5, x6 = self.backbone.finish(*images)
+            after = self.backbone.late if len(images) == 3 else self.backbone.finish
+            x3, x4, x5, x6 = after(*images)
         else:
             if images.ndim != 4 or int(images.shape[1]) != 3:
                 raise ValueError(f'images must be [B, 3, H, W], got {tuple(images.shape)}')
@@ -147,14 +166,14 @@ class MobileInst(nn.Module):
             x3, x4, x5, x6 = self.backbone(images)
         x_mask, context = self.mask_decoder(x3, x4, x5, x6)
         x_mask = self._placed(x_mask)
-        return x6, x_mask, self.mask_features(x_mask), context
+        return x6, x_mask, self._features(x_mask), context
 
     @property
     def caches_context(self) -> bool:
         """Return whether `encode_between` is possible: the backbone can stop at 1/16."""
         return isinstance(self.backbone, EfficientNetLite0)
 
-    def encode_between(self, images: Tensor, context: Tensor) -> Tensor:
+    def encode_between(self, images: Tensor | tuple[Tensor, ...], context: Tensor) -> Tensor:
         """Mask features [B,D,H/8,W/8] of a frame that takes an earlier keyframe's context.
 
         The backbone stops at 1/16: what is deeper says what things are rather than where their
@@ -163,8 +182,15 @@ class MobileInst(nn.Module):
         """
         if not isinstance(self.backbone, EfficientNetLite0):
             raise ValueError(f'{self.config.backbone} cannot run without its deep stages')
-        x3, x4 = self.backbone.shallow(images)
-        return self.mask_features(self._placed(self.mask_decoder.between(x3, x4, context)))
+        x3, x4 = images[:2] if isinstance(images, tuple) else self.backbone.shallow(images)
+        return self._features(self._placed(self.mask_decoder.between(x3, x4, context)))
+
+    def _features(self, x_mask: Tensor) -> Tensor:
+        features = self.mask_features(x_mask)
+        if not self.config.window_bands:
+            return features
+        waves = fourier_position(*size_of(x_mask), self.config.window_bands, features)
+        return torch.cat([features, waves.expand(int(features.shape[0]), -1, -1, -1)], 1)
 
     def _placed(self, x_mask: Tensor) -> Tensor:
         if self.position is None:
@@ -183,12 +209,12 @@ class MobileInst(nn.Module):
         local decoder with this frame's X_L (query passing).
 
         Returns logits [B,N,C], objectness [B,N], kernels [B,N,D], mask_features [B,D,H/8,W/8],
-        masks [B,N,H/8,W/8] (logits), global_queries [B,N,hidden], and with passed_queries also
-        passed_kernels [B,N,D] and passed_masks [B,N,H/8,W/8].
+        masks [B,N,H/8,W/8] (logits), global_queries [B,N,hidden], context, and with passed_queries
+        also passed_kernels [B,N,D] and passed_masks [B,N,H/8,W/8].
         """
-        x_global, x_mask, features = self.encode(images)
+        x_global, x_mask, features, context = self.encode_keyframe(images)
         x_local = pool_local(x_mask, self.config.local_stride)
-        queries = self.instance_decoder.decode_global(x_global)
+        queries = self.instance_decoder.decode_global(x_global, x_local)
         instances = self.instance_decoder.decode_local(queries, x_local)
         out = {
             'logits': instances.logits,
@@ -197,6 +223,7 @@ class MobileInst(nn.Module):
             'mask_features': features,
             'masks': product(instances.kernels, features),
             'global_queries': queries,
+            'context': context,
         }
         if passed_queries is not None:
             if passed_queries.shape != queries.shape:

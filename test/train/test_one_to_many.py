@@ -1,0 +1,109 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Which queries answer for an object, what each learns to expect of itself, kernel reuse."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from vos_ros.train.losses import LossWeights
+from vos_ros.train.losses import Target
+from vos_ros.train.one_to_many import assign
+from vos_ros.train.one_to_many import OneToManyLoss
+from vos_ros.train.one_to_many import quality_loss
+
+GRID = (4, 6)
+H, W = 16, 24           # mask cells; a cell of the grid has 4 x 4 of them
+
+
+def truth(*boxes):
+    """Objects as masks float32 [n, 2 H, 2 W] from boxes in mask cells (y0, x0, y1, x1)."""
+    masks = torch.zeros(len(boxes), 2 * H, 2 * W)
+    for mask, (y0, x0, y1, x1) in zip(masks, boxes, strict=True):
+        mask[2 * y0:2 * y1, 2 * x0:2 * x1] = 1
+    return masks
+
+
+def logits_of(masks):
+    return 8 * F.avg_pool2d(masks, 2) - 4
+
+
+def test_the_queries_on_an_object_answer_for_it_and_only_those():
+    objects = truth((0, 0, 8, 12), (8, 12, 16, 24), (13, 1, 15, 3))
+    torch.manual_seed(0)
+    found, _ = assign(torch.randn(24, H, W), objects, GRID)
+    on = {0: {0, 1, 2, 6, 7, 8}, 1: {15, 16, 17, 21, 22, 23}, 2: {18}}
+    for number, queries in on.items():
+        mine = set(found.queries[found.objects == number].tolist())
+        assert mine <= queries
+        assert len(mine) == (1 if len(queries) == 1 else 2)     # 0.4 of six cells
+    assert len(set(found.queries.tolist())) == len(found.queries)
+
+
+def test_the_better_masks_are_chosen_and_every_iou_is_told():
+    objects = truth((0, 0, 8, 12), (8, 12, 16, 24))
+    masks = torch.full((24, H, W), -4.0)
+    good = logits_of(objects)
+    masks[[2, 7]] = good[0]             # two of the six cells of the first object
+    masks[21] = good[1]
+    masks[10] = logits_of(truth((0, 0, 8, 6)))[0]       # not on it: half of the first object
+    found, iou = assign(masks, objects, GRID)
+    assert set(found.queries[found.objects == 0].tolist()) == {2, 7}
+    assert 21 in found.queries[found.objects == 1].tolist()
+    expected = torch.zeros(24)
+    expected[[2, 7, 21]], expected[10] = 1.0, 0.5
+    torch.testing.assert_close(iou, expected, atol=1e-4, rtol=0)
+
+
+def test_objects_in_one_cell_get_a_query_each_while_there_are_any():
+    found, _ = assign(torch.zeros(24, H, W), truth((0, 0, 4, 8), (1, 1, 3, 3)), GRID)
+    assert sorted(found.objects.tolist()) == [0, 1]
+    nothing, iou = assign(torch.zeros(24, H, W), truth(), GRID)
+    assert not len(nothing.queries) and not iou.any()
+    unseen, _ = assign(torch.zeros(24, H, W), truth((3, 3, 3, 3)), GRID)
+    assert not len(unseen.queries)
+    with pytest.raises(FloatingPointError):
+        assign(torch.full((24, H, W), float('nan')), truth((0, 0, 8, 12)), GRID)
+
+
+def test_loss_leaves_unknown_classes_alone_and_has_gradients_everywhere_else():
+    torch.manual_seed(1)
+    out = {'logits': torch.randn(1, 24, 3, requires_grad=True),
+           'objectness': torch.randn(1, 24, requires_grad=True),
+           'masks': torch.randn(1, 24, H, W, requires_grad=True)}
+    objects = truth((0, 0, 8, 12), (8, 12, 16, 24))
+    losses, matches = OneToManyLoss(GRID)(out, [Target(torch.tensor([2, -1]), objects)])
+    losses['total'].backward()
+    rows = out['logits'].grad[0].abs().sum(1).nonzero().squeeze(1)
+    assert set(rows.tolist()) == set(
+        matches[0].queries[matches[0].objects == 0].tolist())
+    assert (out['objectness'].grad[0] != 0).all()
+    masks = out['masks'].grad[0].flatten(1).abs().sum(1).nonzero().squeeze(1)
+    assert set(masks.tolist()) == set(matches[0].queries.tolist())
+    weights = LossWeights()
+    total = (weights.class_ * losses['class'] + weights.dice * losses['dice']
+             + weights.pixel * losses['pixel'] + losses['objectness'])
+    torch.testing.assert_close(losses['total'], total)
+
+
+def test_quality_loss_is_least_at_the_target():
+    wanted = torch.tensor([0.0, 0.3, 1.0])
+    at = quality_loss(torch.tensor([-12.0, -0.8473, 12.0]), wanted)
+    assert at.max() < 1e-4
+    assert (quality_loss(torch.zeros(3), wanted) > at + 0.05).all()
+
+
+def test_reused_kernels_learn_where_their_object_went():
+    loss = OneToManyLoss(GRID, LossWeights(reused=1.0))
+    before, after = truth((0, 0, 8, 12)), truth((8, 0, 16, 12))
+    here = Target(torch.tensor([0]), before, torch.tensor([5]))
+    there = Target(torch.tensor([0]), after, torch.tensor([5]))
+    found, _ = assign(torch.zeros(24, H, W), before, GRID)
+    kernels = torch.ones(1, 24, 1)
+    at_new, at_old = logits_of(after)[None], logits_of(before)[None]
+    right = loss.reuse(kernels, at_new, [found], [here], [there])
+    wrong = loss.reuse(kernels, at_old, [found], [here], [there])
+    assert right['reused_dice'] < 0.05 < 0.9 < wrong['reused_dice']
+    gone = loss.reuse(kernels, at_old, [found], [here],
+                      [Target(torch.tensor([0]), after, torch.tensor([6]))])
+    assert gone['total'] == 0

@@ -1,0 +1,137 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Several queries for every object, for queries that lie on a grid: learns from few pictures.
+
+One-to-one matching (`losses`, as the paper) trains a tenth of the queries in a step and teaches
+the others, whose masks may be as good, to be background. Here every query that lies on an object
+may answer for it (as in SOLO and CondInst) and every query's objectness is the IoU of its own
+mask. What answers twice is left out after the network: see `tracking.candidates.distinct`.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vos_ros.train.losses import check_targets
+from vos_ros.train.losses import gather
+from vos_ros.train.losses import LossWeights
+from vos_ros.train.losses import mask_losses
+from vos_ros.train.losses import Match
+from vos_ros.train.losses import MobileInstLoss
+from vos_ros.train.losses import resize_targets
+from vos_ros.train.losses import Target
+
+# Of the cells of an object, this share of the best answer for it, at most so many.
+_SHARE = 0.4
+_MOST = 6
+_INSIDE = 0.5           # of the fullest cell's cover: from here on a cell is on the object
+
+
+class OneToManyLoss(MobileInstLoss):
+    """As MobileInstLoss, with `assign` in place of the one-to-one matching.
+
+    The class is trained on queries that have an object alone: what has none, objectness says.
+    """
+
+    def __init__(self, grid: tuple[int, int], weights: LossWeights | None = None) -> None:
+        """Take the rows and columns of the queries' grid."""
+        super().__init__(weights)
+        self.grid = grid
+
+    def _frame(self, outputs: Mapping[str, Tensor],
+               targets: Sequence[Target]) -> tuple[dict[str, Tensor], list[Match]]:
+        logits, masks = outputs['logits'].float(), outputs['masks']
+        check_targets(targets, logits)
+        size = (2 * masks.shape[-2], 2 * masks.shape[-1])
+        resized = [resize_targets(target, size) for target in targets]
+        matches, expected = [], torch.zeros(logits.shape[:2], device=logits.device)
+        for i, truth in enumerate(resized):
+            found, expected[i] = assign(masks[i].detach(), truth, self.grid)
+            matches.append(found)
+        count = logits.new_tensor(float(sum(len(m.queries) for m in matches))).clamp(min=1)
+        chosen = torch.cat([logits[i, m.queries] for i, m in enumerate(matches)])
+        labels = torch.cat([t.labels.to(logits.device)[m.objects]
+                            for t, m in zip(targets, matches, strict=True)])
+        known = labels >= 0
+        losses = {'class': chosen.sum() * 0.0}
+        if known.any():
+            wanted = F.one_hot(labels[known], logits.shape[-1]).float()
+            losses['class'] = F.binary_cross_entropy_with_logits(
+                chosen[known], wanted, reduction='sum') / known.sum()
+        losses['dice'], losses['pixel'] = mask_losses(*gather(masks, matches, resized), count)
+        losses['objectness'] = quality_loss(outputs['objectness'].float(), expected).sum() / count
+        weights = self.weights
+        losses['total'] = (
+            weights.class_ * losses['class'] + weights.dice * losses['dice']
+            + weights.pixel * losses['pixel'] + weights.objectness * losses['objectness'])
+        return losses, matches
+
+
+def quality_loss(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Cross entropy to soft targets weighted by |error|: the many easy zeros do not drown it.
+
+    The quality focal loss of Li et al. 2020 with exponent 1, no reduction.
+    """
+    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction='none')
+    return entropy * (logits.detach().sigmoid() - wanted).abs()
+
+
+@torch.no_grad()
+def assign(masks: Tensor, truth: Tensor, grid: tuple[int, int]) -> tuple[Match, Tensor]:
+    """Choose the queries that answer for each object of an image, and say how good every mask is.
+
+    masks: logits [N, h, w], N = rows * columns.  truth: float [n, 2h, 2w].
+
+    An object's candidates are the queries whose cell it fills best (at least half as well as the
+    best cell); the best of them by dice answer, one always, and a query answers for one object.
+    Objects without a pixel have none. Returns the pairs, best query first for each object, and the
+    IoU of each query's mask with the object nearest to it, float32 [N].
+    """
+    number = masks.shape[0]
+    nothing = torch.zeros(number, device=masks.device)
+    visible = truth.flatten(1).sum(1).gt(0).nonzero().squeeze(1)
+    if not len(visible):
+        return Match(visible, visible), nothing
+    small = F.avg_pool2d(truth[visible], 2)
+    cover = F.interpolate(small[None], size=grid, mode='area')[0].flatten(1)
+    cover = cover / cover.amax(1, keepdim=True).clamp(min=1e-6)
+    small = small.flatten(1)
+    ours = masks.flatten(1).float()
+    soft = ours.sigmoid()
+    dice = 2 * (soft @ small.T) / (soft.square().sum(1)[:, None] + small.square().sum(1) + 1e-4)
+    hard = (ours > 0).float()
+    shared = hard @ small.T
+    iou = shared / (hard.sum(1)[:, None] + small.sum(1) - shared + 1e-6)
+    inside = (cover >= _INSIDE).T
+    score = ((dice + 0.02) * cover.T * inside).cpu().numpy()
+    if not np.isfinite(score).all():
+        raise FloatingPointError('the network gave masks that are not finite: '
+                                 'training has diverged')
+    queries, objects = _choose(score)
+    device = masks.device
+    return (Match(torch.as_tensor(queries, device=device),
+                  visible[torch.as_tensor(objects, device=device)]), iou.amax(1))
+
+
+def _choose(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs (query, object) of scores [N, n]: one each by the Hungarian method, then more."""
+    first, owner = linear_sum_assignment(score, maximize=True)
+    real = score[first, owner] > 0
+    first, owner = first[real], owner[real]
+    taken = np.full(len(score), -1)
+    taken[first] = owner
+    queries, objects = list(first), list(owner)
+    # A query that two objects want belongs to the one that it covers better.
+    mine = score.argmax(1)
+    for j in owner:
+        candidates = np.flatnonzero((score[:, j] > 0) & (mine == j) & (taken < 0))
+        wanted = min(_MOST, max(1, round(_SHARE * int((score[:, j] > 0).sum())))) - 1
+        best = candidates[np.argsort(-score[candidates, j], kind='stable')[:max(wanted, 0)]]
+        queries += list(best)
+        objects += [j] * len(best)
+    return np.array(queries, np.int64), np.array(objects, np.int64)
