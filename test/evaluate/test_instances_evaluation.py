@@ -75,7 +75,8 @@ def test_only_some_images_are_compared(tmp_path):
 def test_best_detections_first_and_no_more_than_asked():
     logits = np.array([[2.0], [4.0], [-20.0]], np.float32)
     masks = np.full((3, 24, 32), -8, np.float32)
-    masks[:, 4:12, 4:12] = 8
+    masks[[0, 2], 4:12, 4:12] = 8
+    masks[1, 4:12, 16:24] = 8
     network = lambda image: Queries(logits, np.full(3, 3, np.float32), masks)  # noqa: E731
     rgb = np.zeros((90, 128, 3), np.uint8)
     found = detect(network, rgb, SIZE)
@@ -83,6 +84,8 @@ def test_best_detections_first_and_no_more_than_asked():
     assert found[0].score > found[1].score
     assert found[0].code['size'] == [90, 128]
     assert len(detect(network, rgb, SIZE, limit=1)) == 1
+    masks[1] = masks[0]  # the same object once more: only the better one stays
+    assert [one.score for one in detect(network, rgb, SIZE)] == [found[0].score]
 
 
 def test_the_command_measures_a_package(tmp_path):

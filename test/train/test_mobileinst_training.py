@@ -339,7 +339,9 @@ def test_exported_checkpoint_gives_the_averaged_weights(config, tmp_path):
     with torch.no_grad():
         wanted = model.eval()(to_network(torch.from_numpy(image)[None], torch.device('cpu')))
     for name in ('logits', 'objectness', 'masks'):
-        np.testing.assert_allclose(getattr(found, name), wanted[name][0].numpy(), atol=2e-3)
+        # Two steps leave mask logits of up to 100 behind: float32 is relative there.
+        np.testing.assert_allclose(
+            getattr(found, name), wanted[name][0].numpy(), rtol=1e-3, atol=2e-3)
 
 
 def test_export_refuses_what_is_no_checkpoint(tmp_path, capsys):

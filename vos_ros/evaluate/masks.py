@@ -67,7 +67,7 @@ def detect(network: Network, rgb: NDArray[np.uint8], input_size: tuple[int, int]
     scores = scores * (probability * inside).sum((1, 2)) / np.maximum(areas, 1)
     order = np.argsort(-scores, kind='stable')
     order = order[(scores[order] >= KEEP_SCORE) & (areas[order] > 0)]
-    bits = pack(inside[order].reshape(len(order), -1))
+    bits = pack(inside[order].reshape(len(order), inside[0].size))
     out = []
     for row in order[distinct(bits, DUPLICATE_IOU, np.inf)][:limit]:
         # Logits, not probabilities, are interpolated: the border lies where it is sharpest.
