@@ -24,12 +24,17 @@ PROFILE_SETTINGS = {profile_variable(): PROFILE}
 @contextmanager
 def node(name: str, parameters: dict[str, Any], domain: int,
          remaps: dict[str, str] | None = None) -> Iterator[subprocess.Popen]:
-    """Run a node as a process; interrupt it at the end when it still runs."""
+    """Run a node as a process; interrupt it at the end when it still runs.
+
+    name: one of vos_ros.nodes, or a file of this folder.
+    """
+    module = [str(ROOT / 'bench' / name)] if name.endswith('.py') \
+        else ['-m', f'vos_ros.nodes.{name}']
     arguments = [part for key, value in parameters.items() for part in ('-p', f'{key}:={value}')]
     arguments += [part for old, new in (remaps or {}).items() for part in ('-r', f'{old}:={new}')]
     process = subprocess.Popen(
-        [sys.executable, '-m', f'vos_ros.nodes.{name}', '--ros-args', '--log-level', 'warn',
-         *arguments], env={**os.environ, 'ROS_DOMAIN_ID': str(domain)})
+        [sys.executable, *module, '--ros-args', '--log-level', 'warn', *arguments],
+        env={**os.environ, 'ROS_DOMAIN_ID': str(domain)})
     try:
         yield process
     finally:

@@ -25,6 +25,10 @@ overhead_ms_<size>: median over the images of a 4 Hz run, at which the tracker i
     bench/instances.py measures those): the price of ROS around the library.
     overhead_p95_ms_<size> is its 95th percentile, transport_ms_<size> the median from the stamp
     until the middleware has the image, network_ms_<size> the network's median.
+bare_ms_<size>: the same of bench/bare_node.py, a Python node that takes the same images and
+    answers each with a label map made beforehand: what is left when a node does nothing.
+    overhead_to_bare_<size> is the ratio of the two, overhead_to_step_<size> that of the overhead
+    to all of the node's time, network included.
 
 The bounds: lost_* 0; overhead 2 ms at VGA and 8 ms at 1080p on a quiet two-core machine.
 """
@@ -134,14 +138,14 @@ class Observer:
 
 
 def measure(size: tuple[int, int], rate: float, frames: int, model: str, threads: int,
-            domain: int) -> Seen:
+            domain: int, tracker: str = 'instance_tracker') -> Seen:
     """Return what one run showed; raise RuntimeError if a node ends or hangs."""
     observer = Observer(domain)
-    tracker = {'model_path': model, 'threads': threads, **EAGER}
+    settings = {'model_path': model, 'threads': threads, **EAGER}
     source = {'source': 'pattern', 'width': size[0], 'height': size[1], 'rate': float(rate),
               'max_frames': frames, 'loop': 'true'}
     try:
-        with node('instance_tracker', tracker, domain) as tracking:
+        with node(tracker, settings, domain) as tracking:
             # Loading the model must not compete with the first images.
             ready = time.monotonic() + START_SECONDS
             while observer.seen.frames_in is None and tracking.poll() is None:
@@ -209,7 +213,8 @@ def run(args: argparse.Namespace) -> dict[str, float]:
     lost_frames, paced_frames = (60, 25) if args.quick else (300, 90)
     figures: dict[str, float] = {'frames': lost_frames, 'threads': args.threads}
     domain = 1 + os.getpid() % 90
-    for name, size in SIZES.items():
+    for name in args.sizes.split(','):
+        size = SIZES[name]
         for suffix, settings in TRANSPORTS.items():
             try:
                 seen = in_own_process(
@@ -230,19 +235,28 @@ def run(args: argparse.Namespace) -> dict[str, float]:
         seen = in_own_process(
             TRANSPORTS[''], size, PACE, paced_frames, args.model, args.threads, domain)
         spent = overheads(seen.images)
+        least = overheads(in_own_process(
+            TRANSPORTS[''], size, PACE, paced_frames, args.model, args.threads, domain,
+            'bare_node.py').images)['overhead']
         figures[f'tracks_{name}'] = percentile(seen.visible, 0.5)
         for kind in ('overhead', 'node', 'network', 'transport'):
             figures[f'{kind}_ms_{name}'] = round(percentile(spent[kind], 0.5), 3)
         figures[f'overhead_p95_ms_{name}'] = round(percentile(spent['overhead'], 0.95), 3)
-        figures[f'overhead_to_network_{name}'] = round(
-            figures[f'overhead_ms_{name}'] / figures[f'network_ms_{name}'], 3)
+        overhead, network = figures[f'overhead_ms_{name}'], figures[f'network_ms_{name}']
+        figures[f'overhead_to_network_{name}'] = round(overhead / network, 3)
+        figures[f'overhead_to_step_{name}'] = round(overhead / (overhead + network), 3)
+        figures[f'bare_ms_{name}'] = round(percentile(least, 0.5), 3)
+        figures[f'overhead_to_bare_{name}'] = round(overhead / figures[f'bare_ms_{name}'], 2)
         stages = ', '.join(f'{stage[6:]} {percentile(values, 0.5):.2f}'
                            for stage, values in spent.items() if stage.startswith('stage '))
-        print(f'{name:>6} overhead {figures[f"overhead_ms_{name}"]:.2f} ms (p95 '
+        print(f'{name:>6} overhead {overhead:.2f} ms (p95 '
               f'{figures[f"overhead_p95_ms_{name}"]:.2f}), node '
-              f'{figures[f"node_ms_{name}"]:.2f}, network {figures[f"network_ms_{name}"]:.2f} ms, '
+              f'{figures[f"node_ms_{name}"]:.2f}, network {network:.2f} ms, '
               f'{figures[f"tracks_{name}"]} tracks; {stages}',
               flush=True)
+        print(f'{name:>6} a node that does nothing {figures[f"bare_ms_{name}"]:.2f} ms: overhead '
+              f'/ that {figures[f"overhead_to_bare_{name}"]:.2f}, overhead / whole step '
+              f'{figures[f"overhead_to_step_{name}"]:.3f}', flush=True)
     return figures
 
 
@@ -255,6 +269,7 @@ def main() -> int:
     parser.add_argument('--quick', action='store_true', help='fewer images')
     parser.add_argument('--model', default='mobileinst-lite0', help='model package')
     parser.add_argument('--threads', type=int, default=1, help='threads of the network')
+    parser.add_argument('--sizes', default=','.join(SIZES), help='some of these, with commas')
     args = parser.parse_args()
     try:
         figures = run(args)

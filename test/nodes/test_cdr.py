@@ -157,3 +157,17 @@ def test_tracks_are_written_as_rclpy_reads_them(frame_id, labels):
         assert read.labels == labels
         for name in ('ids', 'class_ids', 'scores', 'states', 'ages', 'boxes', 'areas'):
             np.testing.assert_array_equal(getattr(read, name), getattr(tracks, name))
+
+
+@pytest.mark.parametrize('frame_id', FRAME_IDS)
+@pytest.mark.parametrize('size', [(6, 10), (5, 7), (1, 1)])
+def test_a_label_map_is_written_as_rclpy_writes_it(frame_id, size):
+    labels = RNG.integers(0, 65535, size).astype(np.uint16)
+    expected = images.fill(Image(header=header(frame_id)), labels, 'mono16')
+    coded = cdr.label_map(header(frame_id), labels)
+    assert deserialize_message(coded, Image) == expected
+    # Of the padding only the length is the same: rclpy leaves there what was in memory.
+    assert len(coded) == len(serialize_message(expected))
+    # A view with strides is written as what it shows.
+    double = np.repeat(labels, 2, axis=1)[:, ::2]
+    assert cdr.label_map(header(frame_id), double) == coded

@@ -17,7 +17,6 @@ from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.task import Future
-from rclpy.time import Time
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
@@ -310,7 +309,8 @@ class TrackerNode(Node):
         """Return the milliseconds since an image's stamp, NaN for a zero or future one."""
         if not header.stamp.sec and not header.stamp.nanosec:
             return math.nan
-        age = (self.get_clock().now() - Time.from_msg(header.stamp)).nanoseconds / 1e6
+        stamp = header.stamp.sec * 10 ** 9 + header.stamp.nanosec
+        age = (self.get_clock().now().nanoseconds - stamp) / 1e6
         return age if age >= 0 else math.nan
 
     def _latency(self, header: Header, timings: dict[str, float], step_ms: float,

@@ -5,7 +5,7 @@
 rclpy turns an image into a C struct, that into a bytes object and that into an array: three copies
 and as many fresh allocations, three times the time of the bytes alone.  And it sets every field
 of every track through checks in Python.  So images are subscribed raw and read in place, and
-tracks are written into one buffer.
+label maps and tracks are written into one buffer each.
 
 The format is CDR (OMG DDS interoperability protocol, 9.3 and 10), which Fast DDS and Cyclone DDS
 both hand over as it is on the wire: four bytes that say the byte order, then the fields in the
@@ -16,9 +16,12 @@ bytes, so that plain CDR of version 2 reads the same.
 from collections.abc import Callable
 from dataclasses import dataclass
 import struct
+import sys
 from typing import Any
 
 from builtin_interfaces.msg import Time
+import numpy as np
+from numpy.typing import NDArray
 from std_msgs.msg import Header
 
 from vos_ros.tracking.tracks import StepResult
@@ -143,6 +146,20 @@ READERS: dict[str, Callable[[bytes], RawImage | RawCompressedImage]] = {
     'sensor_msgs/msg/Image': read_image,
     'sensor_msgs/msg/CompressedImage': read_compressed_image,
 }
+
+
+def label_map(header: Header, labels: NDArray[np.uint16]) -> bytes:
+    """Return a label map, uint16 [H, W], as a serialised sensor_msgs/Image of encoding mono16.
+
+    The pixels are copied once; in an Image they would be copied into it and out of it again.
+    """
+    labels = np.ascontiguousarray(labels)
+    frame_id = header.frame_id.encode() + _END
+    padding = -len(frame_id) % 4
+    return b''.join((_LITTLE, struct.pack(
+        f'<iII{len(frame_id)}s{padding}xIII7sBII', header.stamp.sec, header.stamp.nanosec,
+        len(frame_id), frame_id, *labels.shape, 7, b'mono16\0', sys.byteorder == 'big',
+        labels.shape[1] * labels.itemsize, labels.nbytes), labels.data))
 
 
 def track_array(header: Header, result: StepResult) -> bytes:

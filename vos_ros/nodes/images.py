@@ -75,7 +75,8 @@ def fill(message: Any, pixels: NDArray[Any], encoding: str) -> Any:
     message.height, message.width = pixels.shape[:2]
     message.encoding = encoding
     message.is_bigendian = int(sys.byteorder == 'big')
-    message.step = pixels.strides[0]
+    # Not its stride, which may be anything where there is one row.
+    message.step = pixels.nbytes // pixels.shape[0]
     # The cast is what lets an array of bytes take 16-bit pixels.
     coded = pixels.data.cast('B')
     if len(getattr(message, 'data', ())) == len(coded):

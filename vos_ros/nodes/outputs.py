@@ -36,8 +36,6 @@ class Outputs:
         """Advertise everything."""
         self._node = node
         self._labels = self._publisher(Image, '~/labels')
-        # One message for all frames: it keeps its memory, and publishing has copied it on return.
-        self._label_image = Image()
         self._tracks = self._publisher(TrackArray, '~/tracks')
         self._latency = self._publisher(Latency, '~/latency')
         self._overlay = self._publisher(Image, '~/overlay')
@@ -61,8 +59,7 @@ class Outputs:
         if self._tracks.get_subscription_count():
             self._tracks.publish(cdr.track_array(header, result))
         if self._labels.get_subscription_count():
-            self._label_image.header = header
-            self._labels.publish(images.fill(self._label_image, result.label_map, 'mono16'))
+            self._labels.publish(cdr.label_map(header, result.label_map))
         if self._detections is not None and self._detections.get_subscription_count():
             self._detections.publish(messages.detection_array(header, result.tracks))
 

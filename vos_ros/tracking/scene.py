@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a frame goes on from the one before, or a cut or a jump in time lies between."""
 
+import math
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +25,7 @@ class Continuity:
     def __init__(self) -> None:
         """Start without a frame."""
         self._picture: NDArray[np.float32] | None = None
+        self._energy = 0.0
         self._stamp: float | None = None
 
     def forget(self) -> None:
@@ -37,17 +41,19 @@ class Continuity:
         picture: uint8 [h, w, 3], the frame as the network sees it, without padding.
         stamp: seconds.  A step back, or one longer than ``max_gap``, is a break.
         """
-        sample = picture[_STEP // 2::_STEP, _STEP // 2::_STEP].astype(np.float32).sum(axis=2)
-        sample -= sample.mean()
-        before, stamp_before = self._picture, self._stamp
-        self._picture, self._stamp = sample, stamp
+        few = picture[_STEP // 2::_STEP, _STEP // 2::_STEP].astype(np.float32)
+        sample = few[:, :, 0] + few[:, :, 1] + few[:, :, 2]
+        sample -= cv2.mean(sample)[0]
+        energy = float(np.vdot(sample, sample))
+        before, energy_before, stamp_before = self._picture, self._energy, self._stamp
+        self._picture, self._energy, self._stamp = sample, energy, stamp
         if stamp is not None and stamp_before is not None \
                 and not 0 <= stamp - stamp_before <= max_gap:
             return True
         if before is None or before.shape != sample.shape:
             return False
-        spread = float(np.sqrt((sample * sample).sum() * (before * before).sum()))
+        spread = math.sqrt(energy * energy_before)
         # Where there is little but sensor noise to see, low correlation says nothing.
         if spread < _LEAST_CONTRAST ** 2 * sample.size:
             return False
-        return float((sample * before).sum()) < least_correlation * spread
+        return float(np.vdot(sample, before)) < least_correlation * spread
