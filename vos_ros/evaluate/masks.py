@@ -25,9 +25,11 @@ from vos_ros.tracking.candidates import distinct
 # SparseInst's inference rule, which MobileInst follows.
 MASK_THRESHOLD = 0.45
 KEEP_SCORE = 0.005
-# Ours: of two masks that overlap so much the better one stays. The published rule keeps both, for
-# one-to-one matching makes one query answer for one object.
+# Ours: of two masks that overlap so much the better one counts as found, the other comes behind
+# all that are found in any image. The published rule keeps both where they are, for one-to-one
+# matching makes one query answer for one object.
 DUPLICATE_IOU = 0.6
+REPEATED = 1e-3         # factor on the score of a mask that repeats a better one
 
 
 class Queries(NamedTuple):
@@ -54,8 +56,8 @@ def detect(network: Network, rgb: NDArray[np.uint8], input_size: tuple[int, int]
            limit: int = 100) -> list[Detection]:
     """Find the instances of an image [H, W, 3]; at most `limit`, the best first.
 
-    score = sqrt(class · objectness) · mean mask probability inside the mask; masks that repeat a
-    better one are left out, as the tracker does (but not for lying inside another).
+    score = sqrt(class · objectness) · mean mask probability inside the mask; of masks that repeat
+    a better one it is REPEATED times that, and they fill up what is left of the limit.
     """
     box = Letterbox((rgb.shape[0], rgb.shape[1]), input_size)
     found = network(box.apply(np.ascontiguousarray(rgb)))
@@ -68,8 +70,11 @@ def detect(network: Network, rgb: NDArray[np.uint8], input_size: tuple[int, int]
     order = np.argsort(-scores, kind='stable')
     order = order[(scores[order] >= KEEP_SCORE) & (areas[order] > 0)]
     bits = pack(inside[order].reshape(len(order), inside[0].size))
+    kept = distinct(bits, DUPLICATE_IOU, np.inf)
+    repeats = np.setdiff1d(np.arange(len(order)), kept)
+    scores[order[repeats]] *= REPEATED
     out = []
-    for row in order[distinct(bits, DUPLICATE_IOU, np.inf)][:limit]:
+    for row in order[np.concatenate([kept, repeats])][:limit]:
         # Logits, not probabilities, are interpolated: the border lies where it is sharpest.
         frame = box.mask_to_frame(found.masks[row], cv2.INTER_LINEAR)
         mask = frame > np.log(MASK_THRESHOLD / (1 - MASK_THRESHOLD))

@@ -265,7 +265,9 @@ def gather(masks: Tensor, matches: Sequence[Match],
 
     Only matched masks are up-sampled: K of B * N.
     """
-    chosen = torch.cat([masks[i, m.queries] for i, m in enumerate(matches)]).float()
+    # One gather: of every single one the gradient would be as large as all masks.
+    first = [i * masks.shape[1] + m.queries for i, m in enumerate(matches)]
+    chosen = masks.flatten(0, 1)[torch.cat(first)].float()
     truth = torch.cat([resized[i][m.objects] for i, m in enumerate(matches)])
     if len(chosen):
         chosen = F.interpolate(chosen.unsqueeze(0), scale_factor=2.0, mode='bilinear',

@@ -154,7 +154,7 @@ class Trainer:
             return self._load(number, first + done, total - done)
         path = self.folder / f'pool-{number}-{rank}.pt'
         # What decides the samples: a stage may go on for longer than planned on the same ones.
-        same = replace(stage, iterations=1)
+        same = replace(stage, iterations=1, passing=True)
         key = repr((self.config.to_mapping() | _NOT_OF_SAMPLES, same, world))
         pool = FeaturePool.load(path, key)
         if pool is None:
