@@ -77,8 +77,9 @@ def test_a_budget_that_cannot_be_met_ends_at_the_bounds_and_is_said(ros, start, 
     assert 'min_short_side is 64' in message.unmet or 'ms old when they arrive' in message.unmet
     assert message.misses > 10 and message.p95_ms > 0.05
     used = {entry.operating_point for entry in ros.received[LATENCY]}
-    assert used <= {f'T={t} {size}{motion}' for t in (3, 6) for size in ('128x192', '64x128')
-                    for motion in ('', ' motion')}
+    assert used <= {f'T={t} {size}{motion}{late}' for t in (3, 6)
+                    for size in ('128x192', '64x128') for motion in ('', ' motion')
+                    for late in ('', ' late')}
     status, values = ros.diagnostics('processing')
     assert status.level == DiagnosticStatus.WARN and 'cannot be met' in status.message
     assert values['latency_budget_ms'] == '0.05'

@@ -96,6 +96,8 @@ class Scene:
         assert image.shape == (*self.input_size, 3)
         self.frame += 1
         self.reused.append(len(kernels))
+        if not len(kernels):
+            return np.zeros((0, *self.mask_size), np.float32)
         return np.tensordot(kernels, self.features(), 1)
 
 

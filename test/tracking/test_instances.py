@@ -353,3 +353,42 @@ def test_no_frame_and_an_exception_leave_the_tracks():
 def test_parameters_refuse_by_name(values, message):
     with pytest.raises(ValueError, match=message):
         InstanceTrackerParams(**values)
+
+
+def test_a_late_keyframe_shows_what_it_found_on_the_next_frame():
+    scene = Scene([Disc(kernels(1)[0], lambda t: (12, 4 + 0.3 * t))])
+    tracker = InstanceTracker(scene, replace(QUICK, reuse_interval=3))
+    tracker.late_keyframes = True
+    results, made_up = [], []
+    for _ in range(13):
+        results.append(tracker.step(blank()))
+        scene.frame -= 1        # the network sees the picture of this frame twice
+        made_up.append(sorted(tracker.finish()))
+        scene.frame += not made_up[-1]
+    due = [bool(stages) for stages in made_up]
+    assert due == [i % 3 == 0 for i in range(13)]
+    assert made_up[0] == ['associate', 'network'] and not any(r.keyframe for r in results)
+    # Nothing is there yet on the first frame; from the second on it is one track, new once.
+    assert not len(results[0].tracks) and not results[0].label_map.any()
+    assert 'network' not in results[0].timings and 'network' in results[3].timings
+    assert [states(result) for result in results[1:3]] == [
+        {1: TrackState.NEW}, {1: TrackState.TRACKED}]
+    assert all(id_at(results[t], 12, 4 + 0.3 * t) == 1 for t in range(1, 13))
+    assert list(results[-1].tracks.ages) == [11]
+
+
+def test_nothing_is_owed_after_a_reset_or_with_another_network():
+    scene = Scene([Disc(kernels(1)[0], still(12, 10))])
+    tracker = InstanceTracker(scene, QUICK)
+    assert tracker.finish() == {}
+    tracker.late_keyframes = True
+    tracker.step(blank())
+    tracker.reset()
+    assert tracker.finish() == {}
+    tracker.step(blank())
+    assert tracker.finish()
+    assert len(tracker.step(blank()).tracks) == 1
+    # Masks that cannot be moved into the first frame of another network are found anew.
+    tracker.network = Scene(scene.discs)
+    assert tracker.finish() == {}
+    assert tracker.step(blank()).keyframe and not tracker.step(blank()).keyframe

@@ -13,19 +13,20 @@ change shows how far two points are really apart, and the costs are corrected by
 """
 
 from collections import deque
-from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from dataclasses import dataclass
-from dataclasses import replace
 import itertools
 import math
 
 from vos_ros.budget.clock import percentile
 from vos_ros.budget.point import Measured
 from vos_ros.budget.point import OperatingPoint
+from vos_ros.budget.record import ratios
+from vos_ros.budget.record import Record
+from vos_ros.budget.record import trace_of
 from vos_ros.budget.replay import FRESH_MS
 from vos_ros.budget.replay import predicted_p95
+from vos_ros.budget.replay import Spent
 from vos_ros.budget.replay import Trace
 
 # Too many misses: so many among so many last frames at the present point.  The first acts within a
@@ -41,6 +42,10 @@ _SHARE = 0.92
 # their cost, not on the p95, because close to the camera's period a little more cost is much more
 # waiting.
 _UP_RATIO = 1.1
+# Where no point is below it, one counts as good as the best when it reaches this many times its
+# p95; and soon after a change only one with this share of the present p95 is worth another.
+_NOTHING = 1.03
+_MUCH = 0.85
 # Frames after a change that tell nothing yet: caches and buffers are being filled.
 _SETTLING = 2
 _MEMORY_SECONDS = 5.0
@@ -67,20 +72,6 @@ _LEARNING = 0.5
 _MOST_CORRECTION = 2.0
 
 
-@dataclass(frozen=True)
-class _Record:
-    """A frame in memory: when, at its point's cost, and what did not depend on the point."""
-
-    at: float
-    kind: str | None        # None for a heavy frame
-    ratio: float
-    other: float
-    outside: float
-    after: float
-    step: float
-    latency: float
-
-
 class Governor:
     """Chooses the operating point; one thread uses it, all but `arrived`, which any may call.
 
@@ -104,10 +95,12 @@ class Governor:
         self.changes = 0
         self.unmet = ''
         self._limits = limits
-        self._records: deque[_Record] = deque(maxlen=600)
+        self._records: deque[Record] = deque(maxlen=600)
         self._arrivals: deque[float] = deque(maxlen=16)
-        self._correction = [1.0] * len(self.points)     # of the reference costs
-        self._came_from: list[_Record] = []             # the last frames at the point before
+        # Of the reference costs, by the heavy one: what the network of an input size costs is the
+        # same however often it runs.
+        self._correction: dict[float, float] = {}
+        self._came_from: list[Record] = []     # what led to the last change
         self._at_point = 0              # frames since the last change
         self._missed: deque[bool] = deque(maxlen=_ALARMS[-1][0])
         self._skipped = 0
@@ -120,7 +113,7 @@ class Governor:
         self._last_change = -math.inf
         self._last_up = -math.inf
         self._next_look = -math.inf
-        first = Trace({}, (_FIRST_RATIO,), (0.0,), (_FIRST_OUTSIDE,), (0.0,), 0.0)
+        first = Trace({}, (Spent(_FIRST_RATIO, 1.0),), (0.0,), (_FIRST_OUTSIDE,), (0.0,), 0.0)
         self.index = self._choose(range(len(self.points)), first, _SHARE) if timed else 0
 
     @property
@@ -163,9 +156,9 @@ class Governor:
         self._at_point += 1
         if self._at_point > _SETTLING:
             self._missed.append(missed)
-            self._records.append(_Record(
+            self._records.append(Record(
                 now, None if frame.heavy else self.point.light_kind,
-                frame.scaled / (self.point.cost(frame.heavy) * self._correction[self.index]),
+                self._spent(frame.scaled, frame.heavy), self._spent(frame.late, True),
                 frame.other, frame.outside, frame.after, frame.scaled + frame.other,
                 frame.latency))
         while self._records and self._records[0].at < now - _MEMORY_SECONDS:
@@ -175,14 +168,18 @@ class Governor:
         before = self.index
         alarm = self._alarm()
         if alarm:
-            self._go_down(alarm, now)
+            self._go_down(*alarm, now)
         else:
             self._look_up(now)
             if self.unmet and not self._over():
                 self.unmet = ''
         return self.point if self.index != before else None
 
-    def _here(self) -> list[_Record]:
+    def _spent(self, ms: float, heavy: bool) -> Spent | None:
+        cost = self.point.cost(heavy) * self._corrected(self.point)
+        return Spent(ms / cost, cost) if ms else None
+
+    def _here(self) -> list[Record]:
         """Return the frames remembered that ran at the present point."""
         count = max(0, self._at_point - _SETTLING)
         return list(self._records)[-count:] if count else []
@@ -190,71 +187,74 @@ class Governor:
     def _learn(self) -> None:
         """Correct the present point's cost by the step that the ratios made at the change."""
         here = self._here()
-        kinds = {r.kind for r in here} & {r.kind for r in self._came_from}
-        now, then = ([r.ratio for r in records if r.kind in kinds]
-                     for records in (here, self._came_from))
+        found, before = ratios(here), ratios(self._came_from)
+        now, then = ([ratio for kind in found.keys() & before.keys() for ratio in seen[kind]]
+                     for seen in (found, before))
         if min(len(now), len(then)) < _FEW:
             return
         seen = percentile(now, 0.5) / percentile(then, 0.5)
-        old = self._correction[self.index]
+        old = self._corrected(self.point)
         new = min(max(old * seen ** _LEARNING, 1 / _MOST_CORRECTION), _MOST_CORRECTION)
-        self._correction[self.index] = new
+        self._correction[self.point.heavy_ms] = new
         for _ in here:
             self._records.pop()
-        self._records.extend(replace(r, ratio=r.ratio * old / new) for r in here)
+        self._records.extend(r.at_cost_times(new / old) for r in here)
+
+    def _corrected(self, point: OperatingPoint) -> float:
+        return self._correction.get(point.heavy_ms, 1.0)
 
     def _predict(self, index: int, trace: Trace) -> float:
-        return predicted_p95(self.points[index], trace, self.budget_ms, self._correction[index])
+        point = self.points[index]
+        return predicted_p95(point, trace, self.budget_ms, self._corrected(point))
 
     def _over(self) -> bool:
         recent = self._here()[-_ENOUGH * 3:]
         return len(recent) >= _ENOUGH and sum(
             r.latency > self.budget_ms for r in recent) > 0.05 * len(recent)
 
-    def _alarm(self) -> Trace | None:
-        """Return the frames with too many misses among them, None when there were not."""
+    def _alarm(self) -> tuple[list[Record], Trace] | None:
+        """Return the frames with too many misses among them, None when there were not.
+
+        The shortest window tells of a sudden load: what was before the first miss is no part of
+        it.
+        """
         missed = list(self._missed)
         for count, limit in _ALARMS:
             if sum(missed[-count:]) < limit:
                 continue
-            slowest = sorted(self._here()[-count:], key=lambda record: record.ratio)[:-_OUTLIERS]
-            kept = set(map(id, slowest))
-            trace = self._trace([r for r in self._here()[-count:] if id(r) in kept])
-            if self._predict(self.index, trace) > self.budget_ms:
-                return trace
+            first = missed[-count:].index(True)
+            records = self._here()[-count:][first if count == _ALARMS[0][0] else 0:]
+            slowest = sorted(records, key=lambda record: record.step)[-_OUTLIERS:]
+            records = [r for r in records if all(r is not other for other in slowest)]
+            trace = trace_of(records, self.period_ms)
+            if trace is not None and self._predict(self.index, trace) > self.budget_ms:
+                return records, trace
         return None
-
-    def _trace(self, records: Iterable[_Record], dearer: float = 1.0) -> Trace:
-        records = list(records)
-        light: dict[str, list[float]] = {}
-        for r in records:
-            if r.kind is not None:
-                light.setdefault(r.kind, []).append(r.ratio * dearer)
-        return Trace(light, [r.ratio * dearer for r in records if r.kind is None],
-                     [r.other for r in records], [r.outside for r in records],
-                     [r.after for r in records], self.period_ms)
 
     def _choose(self, candidates: Sequence[int], trace: Trace, share: float) -> int:
         """Return the first candidate predicted to fit, or the one predicted to come nearest."""
-        nearest, least = candidates[0], math.inf
+        reached = {}
         for index in candidates:
-            p95 = self._predict(index, trace)
-            if p95 <= share * self.budget_ms:
+            reached[index] = self._predict(index, trace)
+            if reached[index] <= share * self.budget_ms:
                 return index
-            # A point that gives up more must gain something.
-            if p95 < 0.97 * least:
-                nearest, least = index, p95
-        return nearest
+        # Quality is not given up for next to nothing.
+        least = min(reached.values())
+        return next(index for index, p95 in reached.items() if p95 <= _NOTHING * least)
 
-    def _go_down(self, trace: Trace, now: float) -> None:
-        target = self._choose(range(self.index, len(self.points)), trace, _SHARE)
-        if target == self.index:
+    def _go_down(self, records: list[Record], trace: Trace, now: float) -> None:
+        # A keyframe before its frame is published makes no frame cheaper.
+        target = self._choose([index for index in range(self.index, len(self.points))
+                               if self.points[index].late >= self.point.late], trace, _SHARE)
+        soon = now - self._last_change < _UP_GAP
+        if target == self.index or (soon and self._predict(target, trace) > max(
+                _SHARE * self.budget_ms, _MUCH * self._predict(self.index, trace))):
             self._cannot(trace)
             return
         if now - self._last_up < _REGRET:
             self._distrust = self.index, _BETTER * self._hoped, now + self._distrust_seconds
             self._distrust_seconds = min(2 * self._distrust_seconds, _LONGEST_DISTRUST)
-        self._change(target, now)
+        self._change(target, records, now)
 
     def _cannot(self, trace: Trace) -> None:
         p95, outside = self.p95(), percentile(trace.outside, 0.5)
@@ -277,7 +277,10 @@ class Governor:
                 self._next_look = now + _LOOK_EVERY
                 self._scan = iter(range(self.index))
             return
-        p95 = self._predict(candidate, self._trace(self._records, _UP_RATIO))
+        trace = trace_of(self._records, self.period_ms, _UP_RATIO)
+        if trace is None:
+            return
+        p95 = self._predict(candidate, trace)
         upto, needed, until = self._distrust
         limit = _SHARE * self.budget_ms
         if candidate <= upto and now < until:
@@ -293,10 +296,10 @@ class Governor:
             if now - self._last_up > 3 * _DISTRUST:
                 self._distrust_seconds = _DISTRUST
             self._last_up, self._hoped = now, p95
-            self._change(self._fits[1], now)
+            self._change(self._fits[1], self._here()[-_ENOUGH:], now)
 
-    def _change(self, target: int, now: float) -> None:
-        self._came_from = self._here()[-_ENOUGH:]
+    def _change(self, target: int, why: list[Record], now: float) -> None:
+        self._came_from = why
         self.index = target
         self.changes += 1
         self.unmet = ''

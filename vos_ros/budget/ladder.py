@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operating points of a tracker, best first: what a budget gives up, and in what order.
 
-Little things go first.  Instances: masks between keyframes moved by optical flow instead of the
+Little things go first.  Instances: keyframes made up for after their frame was published (new
+objects appear a frame later), masks between keyframes moved by optical flow instead of the
 network, then twice the reuse of kernels (new objects appear later), then the next smaller input
 (small objects are lost), and so on down; still longer reuse comes after the smallest input, and
 frames left out last.  That is the order of the mask overlap with the best point, see
@@ -83,13 +84,14 @@ def stretched(value: int, most: int) -> list[int]:
 
 
 def instance_points(costs: Sequence[SizeCost], interval: int, max_interval: int,
-                    max_skip: int) -> list[OperatingPoint]:
+                    max_skip: int, late: Sequence[bool] = (False,)) -> list[OperatingPoint]:
     """Return the operating points of an instance tracker.
 
     costs: the input sizes, the user's own first.  interval: the user's reuse interval.
-    max_skip: most frames in a row to leave out; 0 leaves out none.
+    max_skip: most frames in a row to leave out; 0 leaves out none.  late: whether keyframes are
+    made up for after their frame was published: as the user has it, then what may be, too.
     """
-    points = []
+    points: list[OperatingPoint] = []
     full = min(costs[0].size)
     for cost in costs:
         for longer in stretched(interval, max_interval):
@@ -104,12 +106,15 @@ def instance_points(costs: Sequence[SizeCost], interval: int, max_interval: int,
             plain = OperatingPoint(
                 f'T={longer} {cost.size[0]}x{cost.size[1]}', cost.light_ms, cost.heavy_ms, longer,
                 settings=settings, given_up=tuple(given_up))
-            points.append(plain)
+            variants = [plain]
             if cost.motion_ms is not None:
-                points.append(replace(
+                variants.append(replace(
                     plain, name=f'{plain.name} motion', light_ms=cost.motion_ms,
                     light_kind='motion', settings={**settings, 'reuse_features': 'motion'},
                     given_up=(*given_up, 'the network between keyframes')))
+            for after in late:
+                points += [_later(point) if after and not late[0] else replace(point, late=after)
+                           for point in variants]
     return with_skipping(points, max_skip)
 
 
@@ -154,6 +159,13 @@ def memory_points(costs: Sequence[SizeCost], params: MemoryBounds,
         points.append(_less(points[-1], 'no long term', _UNREAD, {'read_long_term': False},
                             'reading the long-term memory'))
     return with_skipping(points, max_skip)
+
+
+def _later(point: OperatingPoint) -> OperatingPoint:
+    """Return a point that computes keyframes after their frames were published."""
+    return replace(point, name=f'{point.name} late', late=True,
+                   settings={**point.settings, 'late_keyframes': True},
+                   given_up=(*point.given_up, 'keyframes before their frame is published'))
 
 
 def _less(point: OperatingPoint, name: str, share: float, settings: dict[str, Any],

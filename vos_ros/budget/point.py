@@ -20,6 +20,7 @@ class OperatingPoint:
     given_up: what it costs against the user's own settings, '' and so on; empty for those.
     light_kind: what ordinary frames run.  Only times of the same kind tell of each other; those
         of another kind are foretold from the heavy frames.
+    late: whether what makes a frame heavy is computed after it was published, as an ordinary one.
     Raises ValueError for costs or a cadence that cannot be.
     """
 
@@ -31,6 +32,7 @@ class OperatingPoint:
     settings: Mapping[str, Any] = field(default_factory=dict)
     given_up: tuple[str, ...] = ()
     light_kind: str = ''
+    late: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no computation can cost."""
@@ -51,9 +53,10 @@ class Measured:
     """A frame as it went: milliseconds.
 
     heavy: keyframe or memory frame.  scaled: the part of the step whose cost depends on the
-    operating point.  other: the rest of the step.  wait: in the slot.  outside: from the image's
-    stamp until the node had it.  after: what the frame before kept the worker busy with once it
-    was published, an overlay for example.
+    operating point; 0 where there was nothing to compute.  other: the rest of the step.  wait: in
+    the slot.  outside: from the image's stamp until the node had it.  after: what the frame before
+    kept the worker busy with once it was published, an overlay for example.  late: the same for
+    what a late point computes then, which depends on the point.
     """
 
     heavy: bool
@@ -62,6 +65,7 @@ class Measured:
     wait: float
     outside: float
     after: float = 0.0
+    late: float = 0.0
 
     @property
     def latency(self) -> float:

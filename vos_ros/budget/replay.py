@@ -4,9 +4,14 @@
 
 Absolute times change with the load of the board, ratios between operating points hardly do.  So a
 frame is remembered as its time over the reference cost of the point it ran at, and played again at
-another point: times that point's reference cost, through the same one-frame slot, at the camera's
-rate.  Waiting, which is up to a camera period and often the larger part of a miss, comes out of
-that by itself, and so does the share of heavy frames.
+another point, through the same one-frame slot, at the camera's rate.  Waiting, which is up to a
+camera period and often the larger part of a miss, comes out of that by itself, and so does the
+share of heavy frames.
+
+Not all of a frame's time scales with the point.  The median ratio of the frames does: that is how
+slow the board is.  What a frame took beyond it was mostly stolen by other programs, a turn of the
+processor at a time, and a smaller frame is robbed of as long a turn.  A larger one is robbed more
+often.
 """
 
 from collections.abc import Mapping
@@ -21,24 +26,42 @@ _FRAMES = 60
 _MOST_FRAMES = 200
 # A frame that waited less than this was as good as fresh.
 FRESH_MS = 1.0
+# The power of the ratio of costs by which stolen time grows on a dearer point.
+_STOLEN_GROWS = 0.5
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a frame took: times its reference cost; and that cost, ms."""
+
+    ratio: float
+    cost: float
 
 
 @dataclass(frozen=True)
 class Trace:
     """What a replay needs of the frames remembered.
 
-    light, heavy: time over reference cost of the frames of each kind, in order; light by
-    `OperatingPoint.light_kind`; not all empty.
+    light, heavy: the frames of each kind, in order; light by `OperatingPoint.light_kind`; not all
+    empty.
     other, outside, after: ms, as in `Measured`, in order.  period: of the camera, ms; 0 when
     unknown, then nothing waits.
     """
 
-    light: Mapping[str, Sequence[float]]
-    heavy: Sequence[float]
+    light: Mapping[str, Sequence[Spent]]
+    heavy: Sequence[Spent]
     other: Sequence[float]
     outside: Sequence[float]
     after: Sequence[float]
     period: float
+
+
+def at_cost(frames: Sequence[Spent], cost: float) -> list[float]:
+    """Return what the frames would have taken at a reference cost, ms each."""
+    slow = percentile([frame.ratio for frame in frames], 0.5)
+    return [min(frame.ratio, slow) * cost
+            + max(0.0, frame.ratio - slow) * frame.cost
+            * max(1.0, cost / frame.cost) ** _STOLEN_GROWS for frame in frames]
 
 
 def replay(point: OperatingPoint, trace: Trace, budget: float,
@@ -47,9 +70,10 @@ def replay(point: OperatingPoint, trace: Trace, budget: float,
 
     budget: ms, for points that skip frames.  correction: a factor on the point's costs.
     """
-    others = next(iter(trace.light.values()), ())
-    light = trace.light.get(point.light_kind) or trace.heavy or others
-    heavy = trace.heavy or light
+    others = next((frames for frames in trace.light.values() if frames), ())
+    seen = trace.light.get(point.light_kind) or trace.heavy or others
+    light = at_cost(seen, correction * point.light_ms)
+    heavy = at_cost(trace.heavy or seen, correction * point.heavy_ms)
     counts = [0, 0]
     latencies = []
     free = 0.0       # when the worker is free
@@ -58,10 +82,14 @@ def replay(point: OperatingPoint, trace: Trace, budget: float,
     count = max(_FRAMES, len(trace.other), 3 * point.cadence)
     for i in range(min(count, _MOST_FRAMES)):
         is_heavy = i % point.cadence == 0
-        ratios = heavy if is_heavy else light
-        ratio = ratios[counts[is_heavy] % len(ratios)]
-        counts[is_heavy] += 1
-        cost = ratio * correction * point.cost(is_heavy) + trace.other[i % len(trace.other)]
+        late = heavy[counts[1] % len(heavy)] if is_heavy and point.late else 0.0
+        counts[1] += is_heavy
+        if is_heavy and not point.late:
+            cost = heavy[counts[1] % len(heavy)]
+        else:
+            cost = light[counts[0] % len(light)]
+            counts[0] += 1
+        cost += trace.other[i % len(trace.other)]
         outside = trace.outside[i % len(trace.outside)]
         wait = 0.0
         if trace.period > 0:
@@ -78,7 +106,7 @@ def replay(point: OperatingPoint, trace: Trace, budget: float,
                 arrival += 1
             else:
                 skipped = 0
-            free += cost + trace.after[i % len(trace.after)]
+            free += cost + late + trace.after[i % len(trace.after)]
         latencies.append(outside + wait + cost)
     return latencies
 

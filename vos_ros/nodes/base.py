@@ -152,6 +152,16 @@ class TrackerNode(Node):
         """Return an image message, raw or compressed, as uint8 [H, W, 3] RGB; raise ImageError."""
         return images.decode(message, reverse=self.takes_reversed)
 
+    def made_up(self, timings: Mapping[str, float]) -> None:
+        """Tell what a step left to do after its result was published; ms by stage.
+
+        From ``after_step``.
+        """
+        if timings:
+            self._supervisor.timed({f'late_{name}': spent for name, spent in timings.items()})
+            self.governing.made_up(sum(
+                spent for name, spent in timings.items() if name in self.scaled_stages))
+
     def submit(self, job: Callable[[], Any]) -> Future:
         """Run a job on the worker's thread between two frames; await the future in a service.
 

@@ -34,6 +34,7 @@ class Governing:
         self._node = node
         self.governor: Governor | None = None
         self._after = 0.0
+        self._late = 0.0
         self._wanted: tuple[Any, ...] | None = None
         self._nice: int | None = None       # what it was before a budget raised it
         self._lock = threading.Lock()
@@ -65,6 +66,8 @@ class Governing:
                              name='operating points').start()
 
     def _governor(self, values: Values) -> Governor:
+        # What is timed here is to run with that priority, too.
+        self._prioritise(True, tell=False)
         points, limits, timed = self._node.operating_points(values)
         return Governor(points, values['latency_budget_ms'], limits, timed)
 
@@ -74,6 +77,7 @@ class Governing:
                 governor = self._governor(values)
         except Exception as error:
             self._node.get_logger().error(f'no latency budget: {error}')
+            self._prioritise(self.governor is not None)
             return
         if wanted == self._wanted:
             self._node.submit_job(lambda: self._install(governor))
@@ -89,7 +93,7 @@ class Governing:
             logger.info(f'latency budget {governor.budget_ms:g} ms: {len(governor.points)} '
                         f'operating points, starting at {governor.point.name}')
 
-    def _prioritise(self, budget: bool) -> None:
+    def _prioritise(self, budget: bool, tell: bool = True) -> None:
         """Put the process before others while there is a budget, as far as that is allowed.
 
         With every core busy even a small frame loses its turn for a tick of the kernel or more,
@@ -100,7 +104,7 @@ class Governing:
             self._nice = os.getpriority(os.PRIO_PROCESS, 0)
         raised = budget and parameters['budget_nice'] < 0 and not parameters['nice']
         refused = set_nice(parameters['budget_nice'] if raised else self._nice)
-        if refused and raised:
+        if refused and raised and tell:
             self._node.get_logger().info(
                 f'the latency budget is kept without priority over other programs: {refused}')
 
@@ -133,12 +137,12 @@ class Governing:
         if not 0 <= pipeline_ms < _OTHER_TIME_MS:
             outside = timings['receive']
         scaled = sum(spent for name, spent in timings.items() if name in self._node.scaled_stages)
-        if not scaled:
-            return      # nothing was computed: the frame says nothing about any point
         before, unmet = governor.point, governor.unmet
         point = governor.published(Measured(
             heavy, scaled, max(0.0, step_ms - scaled), wait,
-            0.0 if math.isnan(outside) else max(0.0, outside), self._after), time.monotonic())
+            0.0 if math.isnan(outside) else max(0.0, outside), self._after, self._late),
+            time.monotonic())
+        self._late = 0.0
         logger = self._node.get_logger()
         if point is not None:
             self._node.take_point(point.settings)
@@ -147,9 +151,13 @@ class Governing:
         if governor.unmet and not unmet:
             logger.warning(governor.unmet, throttle_duration_sec=10.0)
 
+    def made_up(self, late_ms: float) -> None:
+        """Note what of a frame's network ran after it was published."""
+        self._late = late_ms
+
     def done(self, after_ms: float) -> None:
         """Note how long the worker was busy with a frame once that was published."""
-        self._after = after_ms
+        self._after = max(0.0, after_ms - self._late)
 
     def message(self) -> dict[str, Any]:
         """Return the budget's fields of ~/latency."""

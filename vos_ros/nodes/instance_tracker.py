@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from std_msgs.msg import Header
 
 from vos_ros.budget.calibration import CalibrationError
 from vos_ros.budget.calibration import read_calibration
@@ -57,6 +58,7 @@ class InstanceTrackerNode(TrackerNode):
         self._network.warm()
         self._sizes = Sizes.of(self._network, package, threads, providers)
         self._tracker = InstanceTracker(self._network, tracker_params(self.parameters.values))
+        self._tracker.late_keyframes = self.parameters['late_keyframes']
         self.get_logger().info(
             f'{package}, {threads} threads, {", ".join(self._network.providers)}')
         self.outputs.publish_classes(self._network.classes, self.parameters['birth_score'])
@@ -64,7 +66,7 @@ class InstanceTrackerNode(TrackerNode):
 
     scaled_stages = frozenset({'network'})
     budget_parameters = (*TrackerNode.budget_parameters, 'min_short_side', 'reuse_interval',
-                         'max_reuse_interval')
+                         'max_reuse_interval', 'late_keyframes', 'may_delay_keyframes')
 
     def check_parameters(self, values: Values) -> None:
         """Refuse values that contradict each other."""
@@ -73,6 +75,7 @@ class InstanceTrackerNode(TrackerNode):
     def apply_parameters(self, values: Values) -> None:
         """Give the tracker its new parameters."""
         self._tracker.params = tracker_params(values)
+        self._tracker.late_keyframes = values['late_keyframes']
 
     def step(self, frame: NDArray[np.uint8], stamp: float | None) -> StepResult:
         """Track a frame."""
@@ -80,6 +83,10 @@ class InstanceTrackerNode(TrackerNode):
             self.get_logger().error('every id was given; starting over at 1')
             self._tracker.reset(restart_ids=True)
         return self._tracker.step(frame, stamp)
+
+    def after_step(self, header: Header, frame: NDArray[np.uint8], result: StepResult) -> None:
+        """Make up for a keyframe that the step left out."""
+        self.made_up(self._tracker.finish())
 
     def operating_points(self, values: Values) -> tuple[list[OperatingPoint], str, bool]:
         """Return the input sizes and reuse intervals that the bounds allow."""
@@ -97,15 +104,19 @@ class InstanceTrackerNode(TrackerNode):
             self.get_logger().warning(message)
         costs = [cost for cost in known if cost.size in sizes] or self._sizes.time(sizes)
         limits = ', '.join(f'{name} is {values[name]}' for name in (
-            'min_short_side', 'max_reuse_interval', 'max_frame_skip'))
+            'min_short_side', 'max_reuse_interval', 'may_delay_keyframes', 'max_frame_skip'))
+        late = (True,) if values['late_keyframes'] \
+            else (False, True) if values['may_delay_keyframes'] else (False,)
         return instance_points(costs, values['reuse_interval'], values['max_reuse_interval'],
-                               values['max_frame_skip']), limits, True
+                               values['max_frame_skip'], late), limits, True
 
     def take_point(self, settings: Mapping[str, Any]) -> None:
         """Go on at an input size and a reuse interval; the tracks live on."""
         self._tracker.params = replace(
             tracker_params(self.parameters.values),
             **{name: value for name, value in settings.items() if name == 'reuse_interval'})
+        self._tracker.late_keyframes = settings.get(
+            'late_keyframes', self.parameters['late_keyframes'])
         size = settings.get('input_size', self._network.input_size)
         network = self._sizes.motion(size) if 'reuse_features' in settings else self._sizes[size]
         if network is not self._tracker.network:
@@ -120,7 +131,8 @@ class InstanceTrackerNode(TrackerNode):
         network = self._tracker.network
         height, width = network.input_size
         motion = '' if network in (self._network, self._sizes[network.input_size]) else ' motion'
-        return f'T={self._tracker.params.reuse_interval} {height}x{width}{motion}'
+        late = ' late' if self._tracker.late_keyframes > self.parameters['late_keyframes'] else ''
+        return f'T={self._tracker.params.reuse_interval} {height}x{width}{motion}{late}'
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -65,7 +65,13 @@ INSTANCE_TRACKER: Table = (
         'reuse_features', 'cached', 'What runs on the frames between keyframes: `cached` the '
         'first half of the backbone, with the rest from the keyframe; `full` all of it; `motion` '
         'no network, masks move by optical flow.', choices=tuple(REUSE_FEATURES), live=False),
+    ParameterSpec(
+        'late_keyframes', False, 'A frame that is to be a keyframe is published first, as one '
+        'between keyframes; what the keyframe finds is shown on the next one. So no result waits '
+        'for the whole network.'),
     *from_dataclass(InstanceTrackerParams),
+    ParameterSpec(
+        'may_delay_keyframes', True, 'For the budget: late_keyframes may be switched on.'),
     ParameterSpec(
         'min_short_side', 128, 'For the budget: the shorter side of the input is never made '
         'smaller than this.', 64, 4320),

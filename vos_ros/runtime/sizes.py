@@ -18,6 +18,11 @@ from vos_ros.runtime.package import PackageError
 
 # Kernels in a timed reuse frame: about what a scene has.
 _KERNELS = 8
+# Timing at a node's start ends after so many seconds, but not before so many rounds.
+_SECONDS = 1.0
+_LEAST_ROUNDS = 3
+# Other programs only ever make a frame slower, so the low end of its times is its own.
+_QUANTILE = 0.25
 
 
 class Sizes:
@@ -66,11 +71,20 @@ class Sizes:
             had.append(size)
         return had
 
-    def time(self, sizes: Sequence[tuple[int, int]], rounds: int = 3) -> list[SizeCost]:
-        """Time a keyframe and a reuse frame at each size, in turns; return the medians, ms."""
+    def time(self, sizes: Sequence[tuple[int, int]], rounds: int = 0) -> list[SizeCost]:
+        """Time a keyframe and a reuse frame at each size; return the costs, ms.
+
+        sizes: largest first.  rounds: 0 for as many as a second has.  The sizes take turns, so
+        that a program that runs meanwhile meets them all, and no size counts as dearer than one
+        before it.
+        """
         spent: dict[tuple[int, int], tuple[list[float], list[float], list[float]]] = {
             size: ([], [], []) for size in sizes}
-        for _ in range(rounds):
+        begin = time.monotonic()
+        done = 0
+        while done < (rounds or _LEAST_ROUNDS) \
+                or (not rounds and time.monotonic() < begin + _SECONDS):
+            done += 1
             for size in sizes:
                 network, motion = self._networks[size], self.motion(size)
                 image = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
@@ -82,9 +96,15 @@ class Sizes:
                 view = Motion.view(image, output.mask_features)
                 moved.append(_timed(motion.reuse, image, kernels, view)[1])
         alone = all(network.reuse_features == 'motion' for network in self._networks.values())
-        return [SizeCost(size, percentile(light, 0.5), percentile(heavy, 0.5),
-                         None if alone else percentile(moved, 0.5))
-                for size, (heavy, light, moved) in spent.items()]
+        costs: list[SizeCost] = []
+        for size, (heavy, light, moved) in spent.items():
+            key, reuse, flow = (
+                percentile(taken, _QUANTILE) for taken in (heavy, light, moved))
+            if costs:
+                key, reuse = min(key, costs[-1].heavy_ms), min(reuse, costs[-1].light_ms)
+                flow = min(flow, costs[-1].motion_ms or flow)
+            costs.append(SizeCost(size, min(reuse, key), key, None if alone else flow))
+        return costs
 
 
 def _timed(call: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:

@@ -3,6 +3,7 @@
 """Instance tracks from a stream of frames: kernel reuse and kernel association (section 3.4)."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Protocol
 
 import numpy as np
@@ -60,8 +61,12 @@ class InstanceTracker:
     """Finds instances on keyframes and follows them, by their kernels, on the frames between.
 
     Frames may change their size at any time: kernels have no size, so every track lives on, and
-    only the small buffers are made anew.  One thread uses a tracker; ``params`` and ``network``
-    may be exchanged between two steps.
+    only the small buffers are made anew.  One thread uses a tracker; ``params``, ``network`` and
+    ``late_keyframes`` may be exchanged between two steps.
+
+    late_keyframes: a frame that is to be a keyframe is first a reuse frame; ``finish``, called
+        when its result is published, makes up for it.  So no result waits for the whole network;
+        what is new is shown one frame later.
     """
 
     def __init__(
@@ -69,6 +74,9 @@ class InstanceTracker:
         """Start without tracks; the first frame is a keyframe."""
         self.params = params or InstanceTrackerParams()
         self.clock = StageClock()
+        self.late_keyframes = False
+        self._owed: NDArray[np.uint8] | None = None     # the picture of a keyframe to make up for
+        self._followable = False        # whether a keyframe of this network has left its context
         self._network = network
         self._table = TrackTable()
         self._painter: LabelPainter | None = None
@@ -93,6 +101,7 @@ class InstanceTracker:
         self._network = network
         self._letterbox = None
         self._since_keyframe = 0
+        self._owed, self._followable = None, False
 
     @property
     def ids_exhausted(self) -> bool:
@@ -106,6 +115,7 @@ class InstanceTracker:
         """
         self._table.clear(restart_ids)
         self._since_keyframe = 0
+        self._owed = None
         self._continuity.forget()
 
     def step(self, frame: NDArray[np.uint8], stamp: float | None = None) -> StepResult:
@@ -129,17 +139,19 @@ class InstanceTracker:
                 self._since_keyframe = 0
                 for track in self._table.tracks:
                     track.hide()
-        keyframe = not 0 < self._since_keyframe < params.reuse_interval
+        due = not 0 < self._since_keyframe < params.reuse_interval
+        shown = self._shown()
+        keyframe = due and not (self.late_keyframes and (self._followable or not shown))
+        self._owed = image if due and not keyframe else None
         if keyframe:
             with clock.stage('network'):
                 output = self._network.key(image)
             self._frame += 1
-            self._context = output.context
             with clock.stage('associate'):
-                self._associate(output, painter.cells, params)
+                self._find(output, painter.cells, self._frame)
         else:
-            shown = self._shown()
-            with clock.stage('network'):
+            # With nothing to follow nothing is computed, and no time is told of it.
+            with clock.stage('network') if shown else nullcontext():
                 kernels = stack([track.kernel for track in shown], self._kernel_dim)
                 masks = self._network.reuse(image, kernels, self._context)
             self._frame += 1
@@ -148,7 +160,8 @@ class InstanceTracker:
                 len(shown), painter.cells[0] * painter.cells[1])
             for track, mask, footprint in zip(shown, masks, footprints, strict=True):
                 track.logits, track.footprint = mask, footprint
-        self._since_keyframe = 1 if keyframe else self._since_keyframe + 1
+            if not due:
+                self._since_keyframe += 1
         with clock.stage('labels'):
             shown = self._shown()
             labelling = painter.paint(
@@ -157,6 +170,27 @@ class InstanceTracker:
                 params.min_part)
             tracks = self._published(shown, labelling)
         return StepResult(tracks, labelling.label_map, keyframe, clock.finish())
+
+    def finish(self) -> dict[str, float]:
+        """Make up for the keyframe that the last step left out; what it finds is shown next.
+
+        Returns milliseconds by stage, network and associate; none where nothing was left out.
+        """
+        if self._owed is None or self._painter is None:
+            return {}
+        image, self._owed = self._owed, None
+        self.clock.start()
+        with self.clock.stage('network'):
+            output = self._network.key(image)
+        with self.clock.stage('associate'):
+            self._find(output, self._painter.cells, self._frame + 1)
+        return self.clock.finish()
+
+    def _find(self, output: KeyOutput, cells: tuple[int, int], frame: int) -> None:
+        """Take a keyframe in; frame: the number of the one that shows what it finds."""
+        self._context, self._followable = output.context, True
+        self._since_keyframe = 1
+        self._associate(output, cells, frame)
 
     def _fit(self, frame_size: tuple[int, int]) -> tuple[LabelPainter, Letterbox]:
         if self._letterbox is None or self._painter is None \
@@ -168,14 +202,13 @@ class InstanceTracker:
     def _shown(self) -> list[Track]:
         return [track for track in self._table.tracks if track.confirmed and track.visible]
 
-    def _associate(
-            self, output: KeyOutput, cells: tuple[int, int],
-            params: InstanceTrackerParams) -> None:
+    def _associate(self, output: KeyOutput, cells: tuple[int, int], frame: int) -> None:
+        params = self.params
         found = find_candidates(output, cells, params)
         self._kernel_dim = output.kernels.shape[1]
         visible = [track for track in self._table.tracks if track.visible]
         lost = [track for track in self._table.tracks if not track.visible]
-        taken = self._carry_on(visible, found, output, cells, params)
+        taken = self._carry_on(visible, found, output, cells, frame)
         # What is left and new to the picture is a lost track come back, or else a birth.
         fresh = self._fresh(found, taken, params)
         kernels = stack([track.kernel for track in lost], self._kernel_dim)
@@ -183,16 +216,17 @@ class InstanceTracker:
                            min_cosine=params.lost_min_cosine))
         for row, track in enumerate(lost):
             if row in pairs:
-                self._table.see(track, found, fresh[pairs[row]], self._frame, params)
+                self._table.see(track, found, fresh[pairs[row]], frame, params)
             else:
                 self._table.miss(track, None, None, params)
         for column in sorted(set(range(len(fresh))) - set(pairs.values())):
-            self._table.bear(found, fresh[column], self._frame, params)
+            self._table.bear(found, fresh[column], frame, params)
 
     def _carry_on(
             self, tracks: list[Track], found: Candidates, output: KeyOutput,
-            cells: tuple[int, int], params: InstanceTrackerParams) -> set[int]:
+            cells: tuple[int, int], frame: int) -> set[int]:
         """Carry visible tracks on; return the rows of the candidates that they took."""
+        params = self.params
         kernels = stack([track.kernel for track in tracks], self._kernel_dim)
         propagated = propagate(kernels, output.mask_features)[:, :cells[0], :cells[1]]
         footprints = propagated.reshape(len(tracks), cells[0] * cells[1]) \
@@ -204,7 +238,7 @@ class InstanceTracker:
         claimed = found.footprints[sorted(taken.values())]
         for row, track in enumerate(tracks):
             if row in taken:
-                self._table.see(track, found, taken[row], self._frame, params)
+                self._table.see(track, found, taken[row], frame, params)
             elif self._can_coast(track, footprints[row], claimed, params):
                 self._table.miss(track, propagated[row], footprints[row], params)
             else:
