@@ -94,4 +94,6 @@ def describe_data(config: dict[str, Any]) -> str:
         parts.append('photographic stamps of Debian tuxpaint-stamps-default')
     if config['video']['annotations']:
         parts.append(Path(config['video']['annotations']).name)
+    if config['video'].get('folders'):
+        parts.append('video from folders (see the model card)')
     return '; '.join(parts)
