@@ -40,16 +40,14 @@ from vos_ros.nodes.timejump import TimeJump
 from vos_ros.nodes.worker import Worker
 from vos_ros.tracking.tracks import StepResult
 
-# Seconds in which the worker decodes and resizes.
-_HAND_OVER = 0.002
-
 
 class TrackerNode(Node):
     """A node with one tracker.
 
-    The executor's thread takes images and puts them into a slot; the worker's thread owns the
-    tracker: it decodes, steps and publishes.  A subclass gives ``step`` and ``reset``, calls
-    ``start()`` at the end of its constructor, and may use the hooks below them.
+    One thread takes images and puts them into a slot; the worker's thread owns the tracker: it
+    decodes, steps and publishes; the executor's thread has all the rest.  A subclass gives
+    ``step`` and ``reset``, calls ``start()`` at the end of its constructor, and may use the hooks
+    below them.
     """
 
     # Stages of a result whose times depend on the operating point.
@@ -118,7 +116,7 @@ class TrackerNode(Node):
         """Take new values on, between two frames.  Worker's thread."""
 
     def on_image(self, arrival: Arrival) -> None:
-        """Look at every image that arrives, dropped or not.  Executor's thread."""
+        """Look at every image that arrives, dropped or not.  On the thread that takes images."""
 
     def after_step(self, header: Header, frame: NDArray[np.uint8], result: StepResult) -> None:
         """Do more with a result, after it was published.  Worker's thread."""
@@ -145,7 +143,8 @@ class TrackerNode(Node):
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
             post_callback=lambda jump: self._time_jump.clock_jumped())
         self.input = ImageInput(
-            self, self.parameters['image_transport'], self.counters, self._on_arrival)
+            self, self.parameters['image_transport'], self.counters, self._on_arrival,
+            self._on_input_died)
         self.get_logger().info(f'waiting for images on {self.input.topic}')
 
     def decode(self, message: Any) -> NDArray[np.uint8]:
@@ -195,7 +194,9 @@ class TrackerNode(Node):
         return self._worker.busy_seconds()
 
     def stop(self) -> None:
-        """End the worker; called once, before destroy_node."""
+        """End the threads; called once, before destroy_node."""
+        if self.input is not None and not self.input.stop():
+            self.get_logger().error('the thread that takes images does not end; leaving it')
         last = self._worker.call(self.before_stop)
         try:
             last.result(timeout=10.0)
@@ -205,17 +206,18 @@ class TrackerNode(Node):
             self.get_logger().error(f'on stopping: {error}')
         self._worker.stop(timeout=1.0)
 
-    # Executor's thread.
+    # The thread that takes images.
 
     def _on_arrival(self, arrival: Arrival) -> None:
         self.on_image(arrival)
         self.governing.arrived()
         if self._worker.put(arrival):
             self.counters.dropped_busy += 1
-        # The worker wakes now but cannot run before this thread lets go of the interpreter, and
-        # the executor would keep it until it has made its next wait set.  Sleeping gives it away
-        # until the worker is in its network, where both run at once.
-        time.sleep(_HAND_OVER)
+
+    def _on_input_died(self, error: BaseException) -> None:
+        self._fail(f'the thread that takes images ended: {type(error).__name__}: {error}')
+
+    # Executor's thread.
 
     def _on_parameters(self, values: Values) -> None:
         self._worker.call(lambda: self._apply(values))

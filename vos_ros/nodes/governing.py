@@ -113,7 +113,7 @@ class Governing:
         self._node.take_point({} if self.governor is None else self.governor.point.settings)
 
     def arrived(self) -> None:
-        """Note that an image came.  Executor's thread."""
+        """Note that an image came.  The thread that takes images."""
         governor = self.governor
         if governor is not None:
             governor.arrived(time.monotonic())

@@ -14,7 +14,6 @@ from rclpy.qos import QoSCompatibility
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
@@ -22,6 +21,7 @@ from vos_ros.nodes.cdr import CdrError
 from vos_ros.nodes.cdr import READERS
 from vos_ros.nodes.counters import FrameCounters
 from vos_ros.nodes.counters import SequenceGaps
+from vos_ros.nodes.taker import Taker
 from vos_ros.nodes.transport import transport_hint
 
 # Told as a fault when more than this share of the images is lost in transport.
@@ -61,8 +61,13 @@ class ImageInput:
 
     def __init__(
             self, node: Node, transport: str, counters: FrameCounters,
-            arrived: Callable[[Arrival], None], depth: int = 1) -> None:
-        """Subscribe; arrived is called on the executor's thread for every image."""
+            arrived: Callable[[Arrival], None], died: Callable[[BaseException], None],
+            depth: int = 1) -> None:
+        """Subscribe.
+
+        arrived: called for every image, on a thread of its own.  died: called with the exception
+        that ended that thread, if one did.
+        """
         self._node = node
         self._counters = counters
         self._arrived = arrived
@@ -79,13 +84,15 @@ class ImageInput:
         profile = QoSProfile(
             history=HistoryPolicy.KEEP_LAST, depth=depth,
             reliability=ReliabilityPolicy.BEST_EFFORT)
-        # Before Iron a callback cannot have the message's info.
-        told = hasattr(Subscription, 'CallbackType')
-        callback: Any = self._on_told if told else self._on_image
         self._subscription = node.create_subscription(
-            _TYPES[self.type_name], self.topic, callback, profile, raw=True,
+            _TYPES[self.type_name], self.topic, self._not_here, profile, raw=True,
             qos_overriding_options=QoSOverridingOptions.with_default_policies())
         self._profile = _effective(node, self._subscription.topic_name, profile)
+        self._taker = Taker(node, self._subscription, self._on_image, died)
+
+    def stop(self) -> bool:
+        """Take no more images; return False when the thread does not end."""
+        return self._taker.stop()
 
     def seconds_silent(self) -> float:
         """Return the seconds since the last image, or since the start."""
@@ -131,18 +138,17 @@ class ImageInput:
             f'no publisher on {self.topic} has a QoS that this subscription can hear: '
             + '; '.join(reasons)))
 
-    def _on_told(self, data: bytes, info: Any) -> None:
+    @staticmethod
+    def _not_here(_data: bytes) -> None:
+        raise AssertionError('an executor took an image')
+
+    def _on_image(self, data: bytes, info: Any) -> None:
         received = info.get('received_timestamp') or 0
         lost = self._gaps.missed(info.get('publication_sequence_number'))
         # With several publishers the numbers interleave and tell nothing.
         if self._publishers <= 1:
             self._counters.lost_transport += lost
-        self._take(data, (time.time_ns() - received) / 1e6 if received else float('nan'))
-
-    def _on_image(self, data: bytes) -> None:
-        self._take(data, float('nan'))
-
-    def _take(self, data: bytes, receive_ms: float) -> None:
+        receive_ms = (time.time_ns() - received) / 1e6 if received else float('nan')
         self._last = time.monotonic()
         self._counters.frames_in += 1
         try:

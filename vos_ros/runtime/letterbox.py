@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A frame of any size into the network's fixed input and its masks back, aspect kept."""
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -48,15 +50,22 @@ class Letterbox:
         height, width = self.content_size
         self._content = self._input[:height, :width]
         # Below one half, linear sampling skips pixels and lets thin edges flicker from frame to
-        # frame, so all covered pixels must be averaged.  cv2.INTER_AREA does, but slowly for
-        # large frames.  Halving exactly is a fast special case of it, and what is left is small.
+        # frame, so all covered pixels must be averaged.  cv2.INTER_AREA does, but slowly; halving
+        # exactly is a fast special case of it.  So: halves, then linear sampling to twice the
+        # size, where its blur does not show, and a last half.
         # Halving down to less than 1.25 times the size would blur visibly.
-        self._halves: list[NDArray[np.uint8]] = []
-        rows, columns = frame_size
-        while rows % 2 == columns % 2 == 0 and min(rows / height, columns / width) >= _HALVED:
-            rows, columns = rows // 2, columns // 2
-            self._halves.append(np.empty((rows, columns, 3), np.uint8))
-        skips = rows >= 2 * height or columns >= 2 * width
+        sizes = [frame_size]
+        while all(side % 2 == 0 for side in sizes[-1]) and _ratio(sizes[-1], height, width) \
+                >= _HALVED:
+            sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+        if 2 <= _ratio(sizes[-1], height, width) < _HALVED:
+            sizes.append((2 * height, 2 * width))
+        self._between = [
+            (np.empty((*size, 3), np.uint8),
+             cv2.INTER_AREA if before == (2 * size[0], 2 * size[1]) else cv2.INTER_LINEAR)
+            for before, size in pairwise(sizes) if before != size]
+        # What cannot be halved, because a side is odd, takes the slow way.
+        skips = sizes[-1][0] >= 2 * height or sizes[-1][1] >= 2 * width
         self._interpolation = cv2.INTER_AREA if skips else cv2.INTER_LINEAR
 
     def apply(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -73,9 +82,9 @@ class Letterbox:
         height, width = self.content_size
         reverse = frame.strides[1:] == (3, -1)
         frame = ordered(frame[:, :, ::-1] if reverse else frame)
-        for half in self._halves:
+        for smaller, interpolation in self._between:
             frame = cv2.resize(  # type: ignore[assignment]  # uint8 in and out
-                frame, half.shape[1::-1], dst=half, interpolation=cv2.INTER_AREA)
+                frame, smaller.shape[1::-1], dst=smaller, interpolation=interpolation)
         if frame.shape[:2] == (height, width):
             self._content[:] = frame
         else:
@@ -100,3 +109,8 @@ class Letterbox:
         return cv2.warpAffine(  # type: ignore[return-value]  # float32 in, float32 out
             mask, matrix, self.frame_size[::-1], flags=interpolation | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE)
+
+
+def _ratio(size: tuple[int, int], height: int, width: int) -> float:
+    """Return how many times the size is too large, in the direction in which it is less so."""
+    return min(size[0] / height, size[1] / width)

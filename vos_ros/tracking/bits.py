@@ -25,8 +25,7 @@ else:  # numpy 1
 
 def pack(masks: NDArray[np.bool_]) -> Bits:
     """Return masks, bool [n, cells], as bits, uint64 [n, ceil(cells / 64)], zeros behind."""
-    octets = np.packbits(masks, axis=1)
-    lacking = -octets.shape[1] % 8
-    if lacking:
-        octets = np.pad(octets, ((0, 0), (0, lacking)))
-    return np.ascontiguousarray(octets).view(np.uint64)
+    n, cells = masks.shape
+    octets = np.zeros((n, -(-cells // 64) * 8), np.uint8)
+    octets[:, :-(-cells // 8)] = np.packbits(masks, axis=1)
+    return octets.view(np.uint64)
