@@ -210,6 +210,8 @@ def main() -> int:
     parser.add_argument('--calibration', default='', help='YAML of vos-ros calibrate')
     parser.add_argument('--nice', type=int, choices=range(-20, 1), metavar='-20..0',
                         help="budget_nice of the node (default: the node's)")
+    parser.add_argument('--set', action='append', default=[], metavar='NAME=VALUE',
+                        help='another parameter of the node (repeatable)')
     parser.add_argument('--load', type=int, default=os.cpu_count() or 1,
                         help='cores that the other process keeps busy')
     parser.add_argument('--domain', type=int, default=1 + os.getpid() % 90,

@@ -147,8 +147,9 @@ def play(args: argparse.Namespace, budget: float, phases: Sequence[float], frame
     """
     domain = args.domain
     name, _, lead = NODES[args.node]
-    tracker = {'model_path': args.model, 'threads': args.threads,
-               'latency_budget_ms': float(budget)}
+    tracker: dict[str, Any] = {'model_path': args.model, 'threads': args.threads,
+                               'latency_budget_ms': float(budget)}
+    tracker |= dict(setting.split('=', 1) for setting in args.set)
     if nice:
         tracker['nice'] = nice
     if args.nice is not None:

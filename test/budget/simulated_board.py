@@ -14,14 +14,17 @@ from vos_ros.budget.point import OperatingPoint
 SIDES = {320: 30.0, 256: 20.0, 192: 11.0, 128: 5.5}
 
 
-def ladder(sides=SIDES, intervals=(3, 6), max_skip=3, motion=False):
+def ladder(sides=SIDES, intervals=(3, 6), max_skip=3, motion=False, late=False):
     """Operating points as a tracker has them: sizes, each with its intervals, skipping last.
 
-    motion: after each of them one whose ordinary frames take 1 ms, of another kind.
+    motion: after each of them one whose ordinary frames take 1 ms, of another kind.  late: after
+    those the same with keyframes that are computed after their frame was published.
     """
-    points = [OperatingPoint(f'T={interval} {side}{kind}', light, cost, interval,
-                             settings={'side': side, 'interval': interval}, light_kind=kind)
+    points = [OperatingPoint(f'T={interval} {side}{kind}{" late" if after else ""}', light, cost,
+                             interval, settings={'side': side, 'interval': interval},
+                             light_kind=kind, late=after)
               for side, cost in sides.items() for interval in intervals
+              for after in (False, True)[:1 + late]
               for light, kind in ((0.85 * cost, ''), (1.0, 'motion'))[:1 + motion]]
     last = points[-1]
     return [*points, replace(last, name=f'{last.name} skip', max_skip=max_skip)]
@@ -43,7 +46,9 @@ class Board:
     load: seconds to slow-down, 1 on the quiet board.  noise: spread of the cost of a frame.
     error: the true costs of each point are off the reference by a factor within 1 ± error.
     hiccups: share of frames that take twice as long.  ticks: share of frames that another program
-    holds up for `tick` ms, however small they are.  outside: ms from stamp to node.
+    holds up for `tick` ms, however small they are, or a function of seconds.  outside: ms from
+    stamp to node.  empty: seconds to whether there is nothing to follow: then ordinary frames cost
+    nothing.
     """
 
     load: object
@@ -53,8 +58,9 @@ class Board:
     hiccups: float = 0.005
     outside: float = 3.0
     other: float = 2.0
-    ticks: float = 0.0
+    ticks: object = 0.0
     tick: float = 4.0
+    empty: object = lambda t: False
     seed: int = 0
     frames: list = field(default_factory=list)
     changes: list = field(default_factory=list)
@@ -69,7 +75,7 @@ class Board:
         while t < seconds:
             arrivals.append((t, t + (self.outside + rng.uniform(-0.5, 1.0)) / 1e3))
             t += 1 / self.rate + rng.uniform(-1e-3, 1e-3)
-        now, i, since_heavy, told = 0.0, 0, 0, 0
+        now, i, since_heavy, told, late = 0.0, 0, 0, 0, 0.0
         while i < len(arrivals):
             while told < len(arrivals) and arrivals[told][1] <= max(now, arrivals[i][1]):
                 governor.arrived(arrivals[told][1])
@@ -88,13 +94,21 @@ class Board:
             since_heavy = 1 if heavy else since_heavy + 1
             slow = self.load(now) * rng.lognormvariate(0, self.noise) \
                 * (2.0 if rng.random() < self.hiccups else 1.0)
-            stolen = self.tick if self.ticks and rng.random() < self.ticks else 0.0
-            frame = Measured(heavy, point.cost(heavy) * wrong[index] * slow + stolen,
-                             self.other * slow,
-                             wait, (came - stamp) * 1e3)
+            ticks = self.ticks(now) if callable(self.ticks) else self.ticks
+            cost, later = point.cost(heavy and not point.late) * wrong[index] * slow, 0.0
+            if self.empty(now) and (not heavy or point.late):
+                cost = 0.0
+            stolen = self.tick if ticks and rng.random() < ticks and cost else 0.0
+            if heavy and point.late:
+                later = point.heavy_ms * wrong[index] * slow \
+                    + (self.tick if ticks and rng.random() < ticks else 0.0)
+            frame = Measured(heavy and not point.late, cost + stolen, self.other * slow,
+                             wait, (came - stamp) * 1e3, 0.0, late)
             now += (frame.scaled + frame.other) / 1e3
             self.frames.append(Frame(stamp, frame.latency, index))
             changed = governor.published(frame, now)
+            now += later / 1e3
+            late = later
             if changed is not None:
                 self.changes.append(now)
                 since_heavy = 0
