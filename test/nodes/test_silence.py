@@ -55,6 +55,26 @@ def test_no_publisher_then_other_type_then_silent_then_well(ros, tiny_package, e
     assert elsewhere
 
 
+def test_images_of_other_trackers_are_not_proposed(ros, tiny_package, eager):
+    ros.start('instance_tracker', {'image': '/front', '__node': 'first'}, model_path=tiny_package,
+              **eager, **TIMEOUT)
+    ros.until(lambda: ros.node.count_publishers('/first/labels'), what='the other tracker')
+    ros.start('instance_tracker', model_path=tiny_package, **eager, **TIMEOUT)
+
+    def told():
+        while True:
+            status, values = ros.diagnostics('input', state='no publisher')
+            if values['topic'] == '/image':
+                return status.message
+
+    ros.until(lambda: 'no camera publishes sensor_msgs/msg/Image' in told())
+    camera = ros.publisher(Image, '/side/image_rect')
+    # One that shares its topic with a tracker is still a camera.
+    shared = ros.publisher(Image, '/first/overlay')
+    ros.until(lambda: 'published on /first/overlay, /side/image_rect: remap' in told())
+    assert camera and shared
+
+
 def test_incompatible_qos_is_named(ros, tiny_package, eager):
     publisher = ros.publisher(Image, '/camera/image', reliability=ReliabilityPolicy.BEST_EFFORT)
     process = ros.start(

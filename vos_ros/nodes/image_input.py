@@ -26,6 +26,8 @@ from vos_ros.nodes.transport import transport_hint
 
 # Told as a fault when more than this share of the images is lost in transport.
 _LOSSY = 0.1
+# Only trackers publish it.
+_LATENCY = 'vos_ros/msg/Latency'
 _TYPES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}
 
 
@@ -162,14 +164,22 @@ class ImageInput:
         self._arrived(Arrival(message, receive_ms, time.perf_counter()))
 
     def _elsewhere(self) -> str:
-        """Name the topics on which images are published, for one of them is often meant."""
-        others = [name for name, types in self._node.get_topic_names_and_types()
-                  if self.type_name in types and name != self.topic
-                  and self._node.count_publishers(name)
-                  and not name.startswith(self._node.get_fully_qualified_name() + '/')]
+        """Name the topics on which images are published, for one of them is often meant.
+
+        What trackers publish, this node and others, is left out: it looks like a camera's topic.
+        """
+        topics = self._node.get_topic_names_and_types()
+        trackers = {maker for name, types in topics if _LATENCY in types
+                    for maker in self._makers(name)}
+        others = sorted(name for name, types in topics
+                        if self.type_name in types and name != self.topic
+                        and self._makers(name) - trackers)
         if not others:
-            return f'nobody publishes {self.type_name} at all'
-        return f'it is published on {", ".join(sorted(others)[:5])}: remap image to it'
+            return f'no camera publishes {self.type_name}'
+        return f'it is published on {", ".join(others[:5])}: remap image to it'
+
+    def _makers(self, topic: str) -> set[str]:
+        return {_full_name(entry) for entry in self._node.get_publishers_info_by_topic(topic)}
 
     def _transport_hint(self, types: str) -> str:
         if 'sensor_msgs/msg/CompressedImage' in types.split(', '):
