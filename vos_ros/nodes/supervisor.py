@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Once a second: what a tracker node says of itself, in the log when it changes."""
 
+from collections import defaultdict
+from collections import deque
 from collections.abc import Mapping
 import math
 import threading
@@ -27,7 +29,7 @@ class Supervisor:
         """Start the one-second timer."""
         self._node = node
         self._lock = threading.Lock()
-        self._times: dict[str, list[float]] = {}
+        self._times: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
         self._kind = 'ok'
         self._hung = False
         self._before = node.counters.processed
@@ -38,9 +40,7 @@ class Supervisor:
         with self._lock:
             for name, spent in timings.items():
                 if not math.isnan(spent):
-                    window = self._times.setdefault(name, [])
-                    window.append(spent)
-                    del window[:-_WINDOW]
+                    self._times[name].append(spent)
 
     def drawn(self, spent: float) -> None:
         """Remember what an overlay cost.  Worker's thread."""

@@ -49,6 +49,7 @@ class Letterbox:
         self._input[:] = MEAN_COLOUR
         height, width = self.content_size
         self._content = self._input[:height, :width]
+        self._reversed = np.empty((height, width, 3), np.uint8)
         # Below one half, linear sampling skips pixels and lets thin edges flicker from frame to
         # frame, so all covered pixels must be averaged.  cv2.INTER_AREA does, but slowly; halving
         # exactly is a fast special case of it.  So: halves, then linear sampling to twice the
@@ -85,13 +86,13 @@ class Letterbox:
         for smaller, interpolation in self._between:
             frame = cv2.resize(  # type: ignore[assignment]  # uint8 in and out
                 frame, smaller.shape[1::-1], dst=smaller, interpolation=interpolation)
+        content = self._reversed if reverse else self._content
         if frame.shape[:2] == (height, width):
-            self._content[:] = frame
+            content[:] = frame
         else:
-            cv2.resize(frame, (width, height), dst=self._content,
-                       interpolation=self._interpolation)
+            cv2.resize(frame, (width, height), dst=content, interpolation=self._interpolation)
         if reverse:
-            cv2.cvtColor(self._content, cv2.COLOR_BGR2RGB, dst=self._content)
+            cv2.cvtColor(content, cv2.COLOR_BGR2RGB, dst=self._content)
         return self._input
 
     def mask_to_frame(

@@ -149,4 +149,4 @@ class TrackTable:
 
 def stack(rows: list[FloatArray], width: int) -> FloatArray:
     """Return vectors as one array [n, width], for no vectors too."""
-    return np.stack(rows).astype(np.float32) if rows else np.zeros((0, width), np.float32)
+    return np.array(rows, np.float32) if rows else np.zeros((0, width), np.float32)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 _STEP = 8
 # Standard deviation of the sum of three channels.
 _LEAST_CONTRAST = 15.0
+_SUM = np.ones(3, np.float32)
 
 
 class Continuity:
@@ -42,7 +43,7 @@ class Continuity:
         stamp: seconds.  A step back, or one longer than ``max_gap``, is a break.
         """
         few = picture[_STEP // 2::_STEP, _STEP // 2::_STEP].astype(np.float32)
-        sample = few[:, :, 0] + few[:, :, 1] + few[:, :, 2]
+        sample = few @ _SUM
         sample -= cv2.mean(sample)[0]
         energy = float(np.vdot(sample, sample))
         before, energy_before, stamp_before = self._picture, self._energy, self._stamp
