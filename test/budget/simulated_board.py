@@ -18,14 +18,14 @@ def ladder(sides=SIDES, intervals=(3, 6), max_skip=3, motion=False, late=False):
     """Operating points as a tracker has them: sizes, each with its intervals, skipping last.
 
     motion: after each of them one whose ordinary frames take 1 ms, of another kind.  late: after
-    those the same with keyframes that are computed after their frame was published.
+    each of those one with keyframes that are computed after their frame was published.
     """
     points = [OperatingPoint(f'T={interval} {side}{kind}{" late" if after else ""}', light, cost,
                              interval, settings={'side': side, 'interval': interval},
                              light_kind=kind, late=after)
               for side, cost in sides.items() for interval in intervals
-              for after in (False, True)[:1 + late]
-              for light, kind in ((0.85 * cost, ''), (1.0, 'motion'))[:1 + motion]]
+              for light, kind in ((0.85 * cost, ''), (1.0, 'motion'))[:1 + motion]
+              for after in (False, True)[:1 + late]]
     last = points[-1]
     return [*points, replace(last, name=f'{last.name} skip', max_skip=max_skip)]
 

@@ -50,10 +50,10 @@ def test_keyframes_are_delayed_only_where_they_may_be():
     costs = [replace(cost, motion_ms=1.0) for cost in COSTS]
     points = instance_points(costs, 3, 6, 0, (False, True))
     assert [(point.name, point.late) for point in points[:4]] == [
-        ('T=3 320x448', False), ('T=3 320x448 motion', False), ('T=3 320x448 late', True),
+        ('T=3 320x448', False), ('T=3 320x448 late', True), ('T=3 320x448 motion', False),
         ('T=3 320x448 motion late', True)]
-    assert points[2].settings['late_keyframes'] is True
-    assert points[2].given_up == ('keyframes before their frame is published',)
+    assert points[1].settings['late_keyframes'] is True
+    assert points[1].given_up == ('keyframes before their frame is published',)
     # Where the user has them late, that is not given up.
     assert all(point.late and 'late_keyframes' not in point.settings and 'late' not in point.name
                for point in instance_points(costs, 3, 6, 0, (True,)))

@@ -128,6 +128,7 @@ def test_missing_provider_falls_back_and_says_so(tiny_package, caplog):
         graph = Graph(tiny_package / 'key.onnx', providers=(missing[0], 'cpu'))
     assert graph.providers == ('CPUExecutionProvider',)
     assert len(graph.messages) == 1 and f"'{missing[0]}' is not in this build" in graph.messages[0]
+    assert graph.messages[0].endswith("falling back to 'CPUExecutionProvider'")
     assert graph.messages[0] in caplog.text
     assert Graph(tiny_package / 'key.onnx').messages == ()
 

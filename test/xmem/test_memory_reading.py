@@ -153,3 +153,9 @@ def test_an_unread_long_term_memory_is_as_if_it_were_not_there_and_is_kept(ops: 
     assert memory.long_term_size == size
     lived = ops.numpy(memory.store.life) - life
     assert np.allclose(lived[:size], 1) and np.allclose(lived[size:], 2)
+
+
+@pytest.mark.parametrize('device', ['nowhere', 'cuda:99'])
+def test_a_device_that_torch_lacks_is_named(device):
+    with pytest.raises(ValueError, match=f"cannot compute on the device '{device}'"):
+        TorchOps(device)

@@ -112,9 +112,8 @@ def instance_points(costs: Sequence[SizeCost], interval: int, max_interval: int,
                     plain, name=f'{plain.name} motion', light_ms=cost.motion_ms,
                     light_kind='motion', settings={**settings, 'reuse_features': 'motion'},
                     given_up=(*given_up, 'the network between keyframes')))
-            for after in late:
-                points += [_later(point) if after and not late[0] else replace(point, late=after)
-                           for point in variants]
+            points += [_later(point) if after and not late[0] else replace(point, late=after)
+                       for point in variants for after in late]
     return with_skipping(points, max_skip)
 
 

@@ -4,12 +4,14 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import logging
 import sys
 from typing import Any
 
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.exceptions import InvalidParameterValueException
+from rclpy.exceptions import ParameterUninitializedException
 from rclpy.executors import ExternalShutdownException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -21,7 +23,7 @@ from vos_ros.runtime.session import GraphError
 # What a user can mend: told in one line, without a traceback.
 _USER_ERRORS = (
     PackageError, GraphError, ValueError, OSError, InvalidParameterTypeException,
-    InvalidParameterValueException)
+    InvalidParameterValueException, ParameterUninitializedException)
 
 
 class NodeFailure(Exception):
@@ -38,6 +40,8 @@ def run(make: Callable[[], Any], args: Sequence[str] | None = None) -> int:
     make: makes the node, which has a ``stop()`` that ends its threads.
     """
     keep_large_blocks()
+    # What a graph has to say of its providers the node logs itself, once for all graphs.
+    logging.getLogger('vos_ros.runtime.session').setLevel(logging.ERROR)
     rclpy.init(args=list(args) if args is not None else None)
     node: Any = None
     status = 0

@@ -23,9 +23,15 @@ class TorchOps:
     name = 'torch'
 
     def __init__(self, device: str = 'cpu') -> None:
-        """Choose the device; torch raises RuntimeError for one that is not there."""
-        self.device = torch.device(device)
-        torch.zeros(1, device=self.device)
+        """Choose the device; ValueError that names it where torch cannot compute there."""
+        try:
+            self.device = torch.device(device)
+            torch.zeros(1, device=self.device)
+        # A build without CUDA says so by an AssertionError, an unknown device by a RuntimeError.
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f'PyTorch {torch.__version__} cannot compute on the device '
+                             f'{device!r}: {reason}') from error
 
     def zeros(self, *shape: int) -> Tensor:
         """Return float32 zeros on the device."""

@@ -62,12 +62,12 @@ def choose_providers(wanted: Sequence[str]) -> tuple[list[str], list[str]]:
         if full not in available:
             messages.append(
                 f'provider {name!r} is not in this build of onnxruntime '
-                f'{onnxruntime.__version__} (it has {", ".join(available)}): falling back')
+                f'{onnxruntime.__version__} (it has {", ".join(available)})')
         elif full not in chosen:
             chosen.append(full)
     if PROVIDERS['cpu'] not in chosen:
         chosen.append(PROVIDERS['cpu'])
-    return chosen, messages
+    return chosen, [f'{message}: falling back to {chosen[0]!r}' for message in messages]
 
 
 @functools.cache

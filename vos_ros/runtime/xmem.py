@@ -99,11 +99,17 @@ def load_network(package: ModelPackage, runtime: str = 'onnxruntime', threads: i
 
     runtime: one of RUNTIMES.  threads, providers: for onnxruntime.  device: for torch, which needs
     PyTorch installed and model.safetensors in the package.
-    Raises ValueError for another runtime, and what `OnnxXMem` and the torch runtime raise.
+    Raises ValueError for another runtime, a device that torch does not have, or torch itself
+    missing, and what `OnnxXMem` and the torch runtime raise.
     """
     if runtime == 'onnxruntime':
         return OnnxXMem(package, threads, providers)
     if runtime != 'torch':
         raise ValueError(f'runtime {runtime!r} is none of {", ".join(RUNTIMES)}')
     # The only way from the runtime to torch, taken only when asked for.
-    return import_module('vos_ros.models.xmem.runtime').load_torch(package, device)
+    try:
+        module = import_module('vos_ros.models.xmem.runtime')
+    except ModuleNotFoundError as error:
+        raise ValueError(f"runtime 'torch' needs PyTorch, and {error.name} is not installed: see "
+                         'requirements/torch.txt') from error
+    return module.load_torch(package, device)
