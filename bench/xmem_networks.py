@@ -39,8 +39,8 @@ if full or sys.argv[5] == '1':
         torch.save(network.state_dict(), weights)
     paths['weights'] = weights
     if full:
-        paths['full'] = str(export_xmem(network, out + '/full', (480, 864), 'full', 'none', 'none',
-                                        keep_weights=False))
+        paths['full'] = str(export_xmem(
+            network, out + '/full', (480, 864), 'full', 'none', 'none'))
 print(json.dumps(paths))
 """
 

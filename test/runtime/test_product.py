@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from vos_ros.runtime import product as module
+from vos_ros.runtime.product import MODELS
 from vos_ros.runtime.product import product
+from vos_ros.runtime.product import products
 
 RNG = np.random.default_rng(0)
 
@@ -39,9 +40,18 @@ def test_sides_that_do_not_fit_are_refused():
                 np.empty((2, 4), np.float32))
 
 
-def test_the_encoded_model_is_what_onnx_says():
+def test_a_stack_as_numpy_multiplies():
+    a = RNG.standard_normal((36, 10, 7)).astype(np.float32)
+    b = RNG.standard_normal((36, 7, 5)).astype(np.float32)
+    out = np.empty((36, 10, 5), np.float32)
+    products(a, b, out)
+    np.testing.assert_allclose(out, a @ b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(('name', 'operator'), [('one', 'Gemm'), ('many', 'MatMul')])
+def test_the_encoded_models_are_what_onnx_says(name, operator):
     onnx = pytest.importorskip('onnx')
-    model = onnx.load_from_string(module._model())
+    model = onnx.load_from_string(MODELS[name])
     onnx.checker.check_model(model, full_check=True)
-    assert [node.op_type for node in model.graph.node] == ['Gemm']
+    assert [node.op_type for node in model.graph.node] == [operator]
     assert model.opset_import[0].version == 13

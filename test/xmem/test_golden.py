@@ -21,7 +21,8 @@ from vos_ros.tracking.xmem_step import CoreResult
 from vos_ros.tracking.xmem_step import XMemCore
 
 CASES = sorted(path.stem.removeprefix('xmem_') for path in GOLDEN.glob('xmem_*.npz'))
-RUNTIMES = ['onnxruntime', 'torch-cpu'] + (['torch-cuda'] if torch.cuda.is_available() else [])
+RUNTIMES = ['onnxruntime', 'onnxruntime-whole', 'torch-cpu'] \
+    + (['torch-cuda'] if torch.cuda.is_available() else [])
 TOLERANCE = 1e-3
 AGREEMENT = 0.999
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network's names, shapes and arithmetic, its variants, and its ONNX graphs."""
 
+from dataclasses import replace
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from safetensors.torch import save_file
 import torch
 from torch import nn
 from xmem_cases import ABSENT
@@ -19,6 +21,7 @@ from xmem_cases import trained_norms
 
 from vos_ros.models.xmem.blocks import GroupResBlock
 from vos_ros.models.xmem.config import XMemConfig
+from vos_ros.models.xmem.export import export_xmem
 from vos_ros.models.xmem.graphs import folded
 from vos_ros.models.xmem.network import aggregate
 from vos_ros.models.xmem.network import XMem
@@ -149,11 +152,49 @@ def test_onnx_agrees_with_torch(size: tuple[int, int], count: int, tiny_package:
 
 @pytest.mark.parametrize('change', [{'hidden_dim': 0}, {'single_object': True}])
 def test_onnx_agrees_with_torch_for_the_variants(change: dict[str, Any], tmp_path: Path) -> None:
-    from vos_ros.models.xmem.export import export_xmem
     torch.manual_seed(4)
     network = XMem(XMemConfig(**{**TINY.to_dict(), **change})).eval()
     package = export_xmem(network, tmp_path / 'p', (64, 96), 'p', 'none', 'random numbers')
     compare(package, network, (64, 96), 2)
+
+
+@pytest.mark.parametrize('size', [(64, 96), (112, 208), (16, 16)])
+@pytest.mark.parametrize('change', [{}, {'hidden_dim': 0}, {'up8_dim': 128}, {'fuse_dim': 24}])
+def test_a_wide_decoder_in_strips_agrees_with_torch(change: dict[str, Any], size: tuple[int, int],
+                                                    tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    network = XMem(XMemConfig(**{**TINY.to_dict(), 'up4_dim': 128, **change})).eval()
+    export_xmem(network, tmp_path, (64, 96), 'p', 'none', 'random numbers')
+    package = load_package(tmp_path)
+    assert OnnxXMem(package, threads=2).strips and not OnnxXMem(package, 1, ['cuda']).strips
+    assert not OnnxXMem(replace(package, weights=None)).strips
+    compare(tmp_path, network, size, 2)
+
+
+def test_frames_of_changing_size_and_number_in_strips(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    network = XMem(XMemConfig(**{**TINY.to_dict(), 'up4_dim': 128})).eval()
+    export_xmem(network, tmp_path, (64, 96), 'p', 'none', 'random numbers')
+    ours, theirs = OnnxXMem(load_package(tmp_path), threads=2), TorchXMem(network)
+    rng = np.random.default_rng(0)
+    for size, count in (((64, 96), 1), ((112, 64), 3), ((64, 96), 2)):
+        image = rng.standard_normal((3, *size)).astype(np.float32)
+        a, b = ours.encode_key(image), theirs.encode_key(image)
+        cells = a.grid[0] * a.grid[1]
+        readout = rng.standard_normal((count, cells, ours.value_dim)).astype(np.float32)
+        hidden = rng.standard_normal((count, ours.hidden_dim, *a.grid)).astype(np.float32)
+        want = theirs.decode(b, torch.from_numpy(readout), torch.from_numpy(hidden))
+        for found, wanted in zip(ours.decode(a, readout, hidden), want, strict=True):
+            agree(found, wanted)
+
+
+def test_weights_without_the_decoder_are_refused(tmp_path: Path) -> None:
+    network = XMem(XMemConfig(**{**TINY.to_dict(), 'up4_dim': 128})).eval()
+    export_xmem(network, tmp_path, (64, 96), 'p', 'none', 'random numbers')
+    package = load_package(tmp_path)
+    save_file({'key_proj.key_proj.weight': torch.zeros(1)}, tmp_path / 'model.safetensors')
+    with pytest.raises(PackageError, match=r'model\.safetensors: lacks decoder\.up_16_8\.skip'):
+        OnnxXMem(package)
 
 
 def test_graphs_hold_no_norms(tiny_package: Path) -> None:
@@ -164,7 +205,6 @@ def test_graphs_hold_no_norms(tiny_package: Path) -> None:
 
 
 def test_lite_is_light_and_runs(tmp_path: Path) -> None:
-    from vos_ros.models.xmem.export import export_xmem
     torch.manual_seed(5)
     network = XMem(XMemConfig.lite()).eval()
     network.key_encoder.load_imagenet()

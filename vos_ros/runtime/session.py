@@ -4,8 +4,10 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import ctypes
 import functools
 import logging
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 import onnxruntime
+
+from vos_ros.runtime.heap import give_back
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -42,6 +46,16 @@ _TYPED: dict[str, NDArray] = {kind: np.zeros((), dtype) for kind, dtype in _DTYP
 
 class GraphError(Exception):
     """A graph that cannot be loaded, or an input that does not fit it; the message names it."""
+
+
+def view(value: onnxruntime.OrtValue) -> NDArray:
+    """Return a float32 tensor on the CPU as an array, without a copy.
+
+    The array is of use as long as the value lives.
+    """
+    shape = value.shape()
+    numbers = (ctypes.c_float * math.prod(shape)).from_address(value.data_ptr())
+    return np.ctypeslib.as_array(numbers).reshape(shape)
 
 
 def choose_providers(wanted: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -135,6 +149,7 @@ class Graph:
                 str(self.path), sess_options=options, providers=chosen)
         except Exception as error:  # onnxruntime raises several types that share no base
             raise GraphError(f'{self.path}: onnxruntime cannot load it: {error}') from error
+        give_back()
         self.providers = tuple(self._session.get_providers())
         # A provider whose libraries are missing is dropped by onnxruntime without an exception.
         messages += [

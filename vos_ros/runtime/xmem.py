@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from vos_ros.runtime.memory_ops_numpy import NumpyOps
 from vos_ros.runtime.package import ModelPackage
 from vos_ros.runtime.package import PackageError
 from vos_ros.runtime.session import Graph
+from vos_ros.runtime.session import view
+from vos_ros.runtime.xmem_decoder import StripDecoder
 from vos_ros.tracking.memory_network import EncodedFrame
 from vos_ros.tracking.memory_network import MemoryNetwork
 
@@ -41,10 +44,19 @@ class OnnxXMem:
         self.value_dim = int(package.network['value_dim'])
         self.hidden_dim = int(package.network['hidden_dim'])
         self.digest = package.digest
-        self._key, self._value, self._decode = (
-            Graph(package.graphs[name], threads, providers, plan=False, shared=True)
-            for name in ('key', 'value', 'decode'))
-        self.messages = self._key.messages
+        # On a CPU a wide decoder is faster in strips; other providers take it whole.
+        self.strips: StripDecoder | None = None
+        parts = ['key', 'value', 'decode']
+        if tuple(providers) == ('cpu',) and package.weights is not None \
+                and {'fuse', 'finish'} <= package.graphs.keys():
+            try:
+                self.strips = StripDecoder(package.weights, threads)
+            except (KeyError, SafetensorError) as error:
+                raise PackageError(f'{package.weights}: lacks {error.args[0]}') from error
+            parts[2:] = ['fuse', 'finish']
+        self._graphs = {name: Graph(package.graphs[name], threads, providers, plan=False,
+                                    shared=True) for name in parts}
+        self.messages = self._graphs['key'].messages
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -54,7 +66,7 @@ class OnnxXMem:
     def encode_key(self, image: FloatArray) -> EncodedFrame:
         """Encode an image [3, H, W], normalised, both sides multiples of 16."""
         image = image[None]
-        out = self._key.run_kept(('f16', 'f8', 'f4'), image=image)
+        out = self._graphs['key'].run_kept(('f16', 'f8', 'f4'), image=image)
         _, _, height, width = out['f16'].shape()
         return EncodedFrame(out['key'], out['shrinkage'][:, 0], out['selection'], (height, width),
                             (image, out['f16'], out['f8'], out['f4']))
@@ -63,15 +75,24 @@ class OnnxXMem:
                ) -> tuple[FloatArray, FloatArray | None]:
         """Return probabilities [objects + 1, H, W] and the new hidden state."""
         _, f16, f8, f4 = frame.features
-        out = self._decode.run_kept((), f16=f16, f8=f8, f4=f4, readout=readout,
-                                    **self._state(hidden))
+        state = self._state(hidden)
+        if self.strips is None:
+            out = self._graphs['decode'].run_kept((), f16=f16, f8=f8, f4=f4, readout=readout,
+                                                  **state)
+        else:
+            g16 = self._graphs['fuse'].run_kept((), f16=f16, readout=readout, **state)['g16']
+            found = self.strips(g16, view(f8)[0], view(f4)[0])
+            if state:
+                state |= {'g16': g16, 'pooled8': found.pooled8, 'pooled4': found.pooled4}
+            out = self._graphs['finish'].run_kept((), logits=found.logits, **state)
         return out['probabilities'], out.get('new_hidden')
 
     def encode_value(self, frame: EncodedFrame, masks: FloatArray, hidden: FloatArray | None,
                      ) -> tuple[FloatArray, FloatArray | None]:
         """Return values [objects, h w, C^v] and the hidden state after a deep update."""
         image, f16 = frame.features[:2]
-        out = self._value.run_kept((), image=image, f16=f16, masks=masks, **self._state(hidden))
+        out = self._graphs['value'].run_kept((), image=image, f16=f16, masks=masks,
+                                             **self._state(hidden))
         return out['value'], out.get('new_hidden')
 
     def _state(self, hidden: FloatArray | None) -> dict[str, Any]:

@@ -45,8 +45,11 @@ class HiddenUpdater(nn.Module):
                 hidden: Tensor) -> Tensor:
         # Logits are one more channel of g4; joined after pooling, no copy of g4 is made.
         pooled = torch.cat([F.avg_pool2d(g.flatten(0, 1), 4) for g in (g4, logits)], 1)
-        u = self.g16_conv(g16.flatten(0, 1)) \
-            + self.g8_conv(F.avg_pool2d(g8.flatten(0, 1), 2)) + self.g4_conv(pooled)
+        return self.from_pooled(g16, F.avg_pool2d(g8.flatten(0, 1), 2), pooled, hidden)
+
+    def from_pooled(self, g16: Tensor, g8: Tensor, g4: Tensor, hidden: Tensor) -> Tensor:
+        """Do the same from g8 and g4 with the logits, both flat and pooled to stride 16."""
+        u = self.g16_conv(g16.flatten(0, 1)) + self.g8_conv(g8) + self.g4_conv(g4)
         values = per_object(self.transform, torch.cat([regroup(u, g16), hidden], 2))
         return gated_update(values, hidden)
 
@@ -72,9 +75,7 @@ class Decoder(nn.Module):
         readout: [batch, objects, C^v, h/16, w/16].  hidden: [batch, objects, C^h, h/16, w/16],
         None in a network without sensory memory.
         """
-        g = readout if hidden is None or self.hidden_update is None \
-            else torch.cat([readout, hidden], 2)
-        g16 = self.fuser(features.f16, g)
+        g16 = self.fuse(features.f16, readout, hidden)
         g8 = self.up_16_8(features.f8, g16)
         g4 = self.up_8_4(features.f4, g8)
         logits = per_object(self.pred, F.relu(g4))
@@ -82,3 +83,9 @@ class Decoder(nn.Module):
         if update and self.hidden_update is not None and hidden is not None:
             new = self.hidden_update(g16, g8, g4, logits, hidden)
         return logits[:, :, 0], new
+
+    def fuse(self, f16: Tensor, readout: Tensor, hidden: Tensor | None) -> Tensor:
+        """Return g16 [batch, objects, fuse_dim, h/16, w/16]: all that is done at stride 16."""
+        g = readout if hidden is None or self.hidden_update is None \
+            else torch.cat([readout, hidden], 2)
+        return self.fuser(f16, g)

@@ -1,6 +1,6 @@
 # Copyright 2026 vos_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""An XMem network to a model package: key.onnx, value.onnx, decode.onnx and the weights."""
+"""An XMem network to a model package: its ONNX graphs and the weights."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -13,7 +13,9 @@ from torch import Tensor
 
 from vos_ros.models.export import export_onnx
 from vos_ros.models.xmem.graphs import DecodeGraph
+from vos_ros.models.xmem.graphs import FinishGraph
 from vos_ros.models.xmem.graphs import folded
+from vos_ros.models.xmem.graphs import FuseGraph
 from vos_ros.models.xmem.graphs import GraphModule
 from vos_ros.models.xmem.graphs import KeyGraph
 from vos_ros.models.xmem.graphs import ValueGraph
@@ -23,6 +25,9 @@ from vos_ros.runtime.package import write_package
 # Any size would do to trace; small and oblong, so that a mixed-up axis would show.
 _TRACED = (64, 96)
 STRIDE = 16
+# Channels at stride 4 from which the CPU decodes faster by Winograd's convolutions than by the
+# decode graph: at 256 they take 0.42 of its time, at XMem-Lite's 48 as long as it.
+WIDE = 128
 
 
 def export_xmem(network: XMem, out_dir: str | Path, input_size: Sequence[int], name: str,
@@ -53,7 +58,11 @@ def export_xmem(network: XMem, out_dir: str | Path, input_size: Sequence[int], n
 
 
 def export_graphs(network: XMem, out: Path) -> dict[str, Path]:
-    """Write the three graphs into a folder; returns their paths by name."""
+    """Write the graphs into a folder; returns their paths by name.
+
+    key, value and decode are the network.  A wide decoder is written in parts too, fuse and
+    finish, between which `vos_ros.runtime.xmem_decoder` computes.
+    """
     config = network.config
     plain = folded(network)
     height, width = _TRACED
@@ -70,6 +79,12 @@ def export_graphs(network: XMem, out: Path) -> dict[str, Path]:
         'value': (ValueGraph(plain), {'image': image, 'f16': f16, 'masks': masks, **hidden}),
         'decode': (DecodeGraph(plain),
                    {'f16': f16, 'f8': f8, 'f4': f4, 'readout': readout, **hidden})}
+    if config.up4_dim >= WIDE:
+        plan['fuse'] = FuseGraph(plain), {'f16': f16, 'readout': readout, **hidden}
+        logits = {'logits': torch.zeros(2, 4 * h, 4 * w)}
+        widths = {'g16': config.fuse_dim, 'pooled8': config.up8_dim, 'pooled4': config.up4_dim + 1}
+        pooled = {name: torch.zeros(2, h, w, width) for name, width in widths.items()}
+        plan['finish'] = FinishGraph(plain), {**logits, **(pooled if hidden else {}), **hidden}
     paths = {}
     for name, (module, inputs) in plan.items():
         known = {*inputs, *module.outputs}

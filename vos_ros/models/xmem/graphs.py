@@ -1,6 +1,6 @@
 # Copyright 2026 vos_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The three ONNX graphs of an XMem package as modules, one image, any number of objects.
+"""The ONNX graphs of an XMem package as modules, one image, any number of objects.
 
 Sizes are dynamic: both image sides in multiples of 16, and the number of objects.  Tokens leave
 and enter as rows [h w, C], the form in which the memories keep them.
@@ -17,6 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from vos_ros.models.mobileinst.efficientnet_lite import SameConv2d
 from vos_ros.models.xmem.key_encoder import Features
 from vos_ros.models.xmem.network import compete
+from vos_ros.models.xmem.network import enlarged
 from vos_ros.models.xmem.network import XMem
 
 Axes = Mapping[str, Mapping[int, str]]
@@ -24,6 +25,7 @@ Axes = Mapping[str, Mapping[int, str]]
 _IMAGE = {2: 'height', 3: 'width'}
 _MAPS = {'f16': {2: 'h16', 3: 'w16'}, 'f8': {2: 'h8', 3: 'w8'}, 'f4': {2: 'h4', 3: 'w4'}}
 _HIDDEN = {0: 'objects', 2: 'h16', 3: 'w16'}
+_ROWS = {0: 'objects', 1: 'h16', 2: 'w16'}
 
 
 def rows(maps: Tensor) -> Tensor:
@@ -91,11 +93,62 @@ class DecodeGraph(GraphModule):
 
     def forward(self, f16: Tensor, f8: Tensor, f4: Tensor, readout: Tensor,
                 hidden: Tensor | None = None) -> tuple[Tensor, ...]:
-        maps = readout.transpose(1, 2).reshape(-1, readout.shape[2], f16.shape[2], f16.shape[3])
-        logits, new = self.network.decode(Features(f16, f8, f4), maps[None],
+        logits, new = self.network.decode(Features(f16, f8, f4), as_maps(readout, f16)[None],
                                           None if hidden is None else hidden[None])
         probabilities = compete(torch.sigmoid(logits[0]))
         return (probabilities,) if new is None else (probabilities, new[0])
+
+
+class FuseGraph(GraphModule):
+    """The decoder's part at stride 16: f16, readout, hidden to g16 [n, h16, w16, C]."""
+
+    outputs = ('g16',)
+    dynamic = {'f16': _MAPS['f16'], 'readout': {0: 'objects', 1: 'cells'}, 'hidden': _HIDDEN,
+               'g16': _ROWS}
+
+    def __init__(self, network: XMem) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, f16: Tensor, readout: Tensor,
+                hidden: Tensor | None = None) -> tuple[Tensor, ...]:
+        g16 = self.network.decoder.fuse(f16, as_maps(readout, f16)[None],
+                                        None if hidden is None else hidden[None])
+        return (g16[0].permute(0, 2, 3, 1),)
+
+
+class FinishGraph(GraphModule):
+    """What follows the decoder's logits [n, h4, w4]: probabilities [n + 1, H, W], new hidden.
+
+    g16, pooled8, pooled4: [n, h16, w16, C], the latter two pooled to stride 16 and pooled4 with
+    the logits as its last channel.
+    """
+
+    dynamic = {'logits': {0: 'objects', 1: 'h4', 2: 'w4'},
+               'g16': _ROWS, 'pooled8': _ROWS, 'pooled4': _ROWS,
+               'hidden': _HIDDEN, 'new_hidden': _HIDDEN,
+               'probabilities': {0: 'channels', 1: 'height', 2: 'width'}}
+
+    def __init__(self, network: XMem) -> None:
+        super().__init__()
+        self.network = network
+        self.outputs = ('probabilities', 'new_hidden') if network.config.hidden_dim \
+            else ('probabilities',)
+
+    def forward(self, logits: Tensor, g16: Tensor | None = None, pooled8: Tensor | None = None,
+                pooled4: Tensor | None = None,
+                hidden: Tensor | None = None) -> tuple[Tensor, ...]:
+        probabilities = compete(torch.sigmoid(enlarged(logits[None])[0]))
+        update = self.network.decoder.hidden_update
+        if update is None or g16 is None or pooled8 is None or pooled4 is None or hidden is None:
+            return (probabilities,)
+        a, b, c = (maps.permute(0, 3, 1, 2) for maps in (g16, pooled8, pooled4))
+        return probabilities, update.from_pooled(a[None], b, c, hidden[None])[0]
+
+
+def as_maps(readout: Tensor, f16: Tensor) -> Tensor:
+    """[n, h w, C] to [n, C, h, w] of the grid of f16."""
+    return readout.transpose(1, 2).reshape(-1, readout.shape[2], f16.shape[2], f16.shape[3])
 
 
 def folded(network: XMem) -> XMem:

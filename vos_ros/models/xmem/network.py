@@ -51,6 +51,11 @@ def compete(masks: Tensor) -> Tensor:
     return odds / odds.sum(0, keepdim=True)
 
 
+def enlarged(logits: Tensor) -> Tensor:
+    """Bring logits [batch, objects, h/4, w/4] to full size."""
+    return F.interpolate(logits, scale_factor=4.0, mode='bilinear', align_corners=False)
+
+
 class XMem(nn.Module):
     """Key encoder, key projection, value encoder and decoder; the memories live elsewhere."""
 
@@ -85,7 +90,7 @@ class XMem(nn.Module):
                update: bool = True) -> tuple[Tensor, Tensor | None]:
         """Return logits [batch, objects, h, w] at full size and the new hidden state."""
         logits, new = self.decoder(features, readout, hidden, update)
-        return F.interpolate(logits, scale_factor=4.0, mode='bilinear', align_corners=False), new
+        return enlarged(logits), new
 
     def segment(self, features: Features, readout: Tensor, hidden: Tensor | None,
                 update: bool = True, selector: Tensor | None = None,
