@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vos_ros.nodes import images
+from vos_ros.tracking.folder import pictures_in
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
 DEFAULT_RATE = 30.0
 # An endless pattern would never end a test or a demo.
@@ -79,14 +79,11 @@ class VideoFile(Source):
 
 
 class ImageFolder(Source):
-    """The pictures of a folder in the order of their names."""
+    """The pictures of a folder in the order of their names, 9.png before 10.png."""
 
     def __init__(self, folder: Path) -> None:
         """List the folder."""
-        self._files = sorted(file for file in folder.iterdir()
-                             if file.suffix.lower() in IMAGE_SUFFIXES)
-        if not self._files:
-            raise ValueError(f'{folder}: holds no picture ({", ".join(IMAGE_SUFFIXES)})')
+        self._files = pictures_in(folder)
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """Read picture after picture."""

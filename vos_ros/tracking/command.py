@@ -20,16 +20,17 @@ from vos_ros.runtime.package import REUSE_FEATURES
 from vos_ros.runtime.session import GraphError
 from vos_ros.tracking.drawing import contact_sheet
 from vos_ros.tracking.drawing import draw_tracks
+from vos_ros.tracking.folder import pictures_in
 from vos_ros.tracking.instances import InstanceTracker
 from vos_ros.tracking.params import InstanceTrackerParams
 
-_IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
 _QUICK_FRAMES = 24
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments, one for each parameter of the tracker among them."""
-    parser.add_argument('video', help='a video file, or a folder of images in name order')
+    parser.add_argument('video', help='a video file, or a folder of images in the order of '
+                        'their names, 9.png before 10.png')
     parser.add_argument('--out', help='write the overlay to this .mp4')
     parser.add_argument('--sheet', help='write a contact sheet of the overlay to this .png')
     parser.add_argument('--model', default='mobileinst-lite0',
@@ -69,10 +70,7 @@ def read_frames(source: str) -> Iterator[tuple[NDArray[np.uint8], float | None]]
     """
     path = Path(source)
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in _IMAGES)
-        if not files:
-            raise ValueError(f'{source}: no image ({", ".join(_IMAGES)}) in this folder')
-        for file in files:
+        for file in pictures_in(path):
             image = cv2.imread(str(file), cv2.IMREAD_COLOR)
             if image is None:
                 raise ValueError(f'{file}: is not an image that OpenCV can read')
