@@ -69,7 +69,7 @@ class Recorder:
         from vos_ros.msg import Latency
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=domain)
-        self._node = rclpy.create_node('bench', context=self._context)
+        self._node = rclpy.create_node(f'bench_{name}', context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self.run = Run()
@@ -82,7 +82,11 @@ class Recorder:
 
     def ready(self) -> bool:
         """Return whether the tracker is there."""
-        return bool(self._node.count_subscribers('/image'))
+        return bool(self.listeners())
+
+    def listeners(self) -> int:
+        """Return how many nodes wait for images."""
+        return self._node.count_subscribers('/image')
 
     def spin(self, seconds: float) -> None:
         """Listen for a while."""
