@@ -170,35 +170,28 @@ def without_crumbs(
         owner, top = divmod(y, rows + 1)
         found[owner].append((area, label, x, top, width, height))
     masks, spans = list(logits), []
+    ceilings = np.full(len(stats), np.inf, np.float32)
     for row, pieces in enumerate(found):
-        least = min_part * max(pieces, default=(0,))[0]
-        crumbs = [piece for piece in pieces if piece[0] < least]
-        if crumbs:
-            masks[row] = _erased(
-                logits[row], parts[row * (rows + 1):], crumbs, np.float32(threshold - 1))
-        spans.append(_span([piece for piece in pieces if piece[0] >= least], rows, columns))
+        if len(pieces) > 1:
+            least = min_part * max(pieces)[0]
+            crumbs = [piece for piece in pieces if piece[0] < least]
+            if crumbs:
+                for piece in crumbs:
+                    ceilings[piece[1]] = threshold - 1
+                here = parts[row * (rows + 1):(row + 1) * (rows + 1) - 1]
+                masks[row] = np.minimum(logits[row], ceilings.take(here))
+                pieces = [piece for piece in pieces if piece[0] >= least]
+        spans.append(_span(pieces, rows, columns))
     return masks, spans
-
-
-def _erased(
-        mask: NDArray[np.float32], parts: NDArray[Any],
-        crumbs: Sequence[tuple[int, int, int, int, int, int]], low: np.float32,
-        ) -> NDArray[np.float32]:
-    mask = mask.copy()
-    for _, label, x, y, width, height in crumbs:
-        box = (slice(y, y + height), slice(x, x + width))
-        np.minimum(mask[box], low, out=mask[box], where=parts[box] == label)
-    return mask
 
 
 def _span(
         pieces: Sequence[tuple[int, int, int, int, int, int]], rows: int, columns: int) -> Span:
-    if not pieces:
-        return Span(rows, columns, -1, -1)
-    _, _, left, top, width, height = zip(*pieces, strict=True)
-    return Span(
-        min(top), min(left), max(map(sum, zip(top, height, strict=True))) - 1,
-        max(map(sum, zip(left, width, strict=True))) - 1)
+    first_row, first_column, last_row, last_column = rows, columns, -1, -1
+    for _, _, left, top, width, height in pieces:
+        first_row, last_row = min(first_row, top), max(last_row, top + height - 1)
+        first_column, last_column = min(first_column, left), max(last_column, left + width - 1)
+    return Span(first_row, first_column, last_row, last_column)
 
 
 def _widened(picture: NDArray[np.uint16], width: int) -> NDArray[np.uint16]:
