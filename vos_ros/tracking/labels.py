@@ -170,6 +170,7 @@ def without_crumbs(
         owner, top = divmod(y, rows + 1)
         found[owner].append((area, label, x, top, width, height))
     masks, spans = list(logits), []
+    # What the logits of each part may reach: a crumb's stay below the threshold.
     ceilings = np.full(len(stats), np.inf, np.float32)
     for row, pieces in enumerate(found):
         if len(pieces) > 1:
@@ -178,7 +179,7 @@ def without_crumbs(
             if crumbs:
                 for piece in crumbs:
                     ceilings[piece[1]] = threshold - 1
-                here = parts[row * (rows + 1):(row + 1) * (rows + 1) - 1]
+                here: NDArray[Any] = parts[row * (rows + 1):(row + 1) * (rows + 1) - 1]
                 masks[row] = np.minimum(logits[row], ceilings.take(here))
                 pieces = [piece for piece in pieces if piece[0] >= least]
         spans.append(_span(pieces, rows, columns))
