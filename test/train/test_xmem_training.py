@@ -96,7 +96,8 @@ def test_objects_can_fill_the_frame():
         covered[share] = np.mean([(clips.clip(rng, 1).labels > 0).mean() for _ in range(30)])
     assert covered[0.2, 0.3] < 0.15
     assert covered[1.2, 1.3] > 0.45
-    for wrong in ({'share': (0.5, 0.2)}, {'sprite_share': (0.0, 0.2)}, {'returns': 1.5}):
+    for wrong in ({'share': (0.5, 0.2)}, {'sprite_share': (0.0, 0.2)}, {'returns': 1.5},
+                  {'camouflage': -0.1}):
         with pytest.raises(ValueError, match='clips'):
             ClipConfig(**wrong)
 
@@ -129,6 +130,25 @@ def test_labels_follow_the_pixels():
                 agree.append(frame[label].mean() - frame[~label].mean())
     # The photograph's outside is filled with grey, so bright is relative.
     assert np.mean(agree) > 60
+
+
+def test_camouflage_takes_the_colours_of_what_is_behind():
+    # White things on a dark picture of little contrast: bright as they are, dark in camouflage.
+    noise = np.random.default_rng(0).integers(20, 40, (100, 100, 3)).astype(np.uint8)
+    still = Still(noise, np.zeros((100, 100), np.uint8))
+    white = Cutout(np.full((30, 30, 3), 255, np.uint8), np.full((30, 30), 255, np.uint8), 0)
+    contrast = {}
+    for camouflage in (0.0, 1.0):
+        clips = StaticClips([still], [white], ClipConfig(
+            size=96, frames=1, sprites=1, camouflage=camouflage))
+        rng = np.random.default_rng(3)
+        found = []
+        for _ in range(20):
+            clip = clips.clip(rng, 1, 200)
+            frame, label = clip.frames[0].astype(int), clip.labels[0] > 0
+            found.append(frame[label].mean() - np.median(frame[~label]))
+        contrast[camouflage] = np.median(np.abs(found))
+    assert contrast[0.0] > 100 and contrast[1.0] < 30
 
 
 def test_thin_plate_goes_through_its_control_points():

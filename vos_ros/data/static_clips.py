@@ -83,6 +83,8 @@ class ClipConfig:
     share: range of the size (square root of the area) at which an instance of the photograph is
         shown; at 1 and above it fills the frame, or more than the frame.
     sprite_share: the same of a pasted cut-out, which is at most 1.1 long and high.
+    camouflage: probability that a pasted cut-out takes the colours and the contrast of what is
+        behind it, so that only its border and its motion tell it apart.
     returns: probability that a clip of at least 4 frames goes fast and, from its middle on, back
         the way it came: much of what is seen first leaves the picture and comes back.
     """
@@ -96,6 +98,7 @@ class ClipConfig:
     share: tuple[float, float] = (0.15, 0.7)
     sprite_share: tuple[float, float] = (0.12, 0.5)
     returns: float = 0.0
+    camouflage: float = 0.0
 
     def __post_init__(self) -> None:
         """Check; raises ValueError naming the setting and its range."""
@@ -106,8 +109,9 @@ class ClipConfig:
             value = getattr(self, name)
             if len(value) != 2 or not 0 < value[0] <= value[1]:
                 raise ValueError(f'clips.{name} {value}: two numbers above 0, the smaller first')
-        if not 0 <= self.returns <= 1:
-            raise ValueError(f'clips.returns {self.returns}: from 0 to 1')
+        for name in ('returns', 'camouflage'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f'clips.{name} {getattr(self, name)}: from 0 to 1')
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,8 @@ class StaticClips:
                 side *= rng.uniform(0.2, 0.5) * size / (np.linalg.norm(side) + 1e-6)
                 middle = other[2] + side
                 motion = replace(motion, velocity=-side / size * rng.uniform(0.3, 1.2))
+            if config.camouflage and rng.random() < config.camouflage:
+                sprite = _camouflaged(rng, sprite, still.rgb, middle - size / 2)
             layers.append((sprite, motion, middle))
         offset = 255 - len(layers)
         frames = np.empty((config.frames, size, size, 3), np.uint8)
@@ -275,6 +281,25 @@ class StaticClips:
         under = frame[window].astype(np.float32)
         frame[window] = (under + weight * (rgb - under)).astype(np.uint8)
         label[window][alpha > 127] = number
+
+
+def _camouflaged(rng: np.random.Generator, sprite: Cutout, rgb: U8,
+                 offset: NDArray[np.float64]) -> Cutout:
+    """Give a cut-out the mean colour and at most the contrast of the picture behind it.
+
+    offset: (x, y) of its middle from the middle of the picture.
+    """
+    height, width = sprite.alpha.shape
+    x, y = (np.array(rgb.shape[1::-1]) / 2 + offset).astype(int)
+    behind = rgb[max(0, y - height // 2):max(0, y + height // 2),
+                 max(0, x - width // 2):max(0, x + width // 2)]
+    inside = sprite.rgb[sprite.alpha > 127].astype(np.float32)
+    if behind.size < 48 or not len(inside):
+        return sprite
+    pixels = behind.reshape(-1, 3).astype(np.float32)
+    factor = np.clip(pixels.std() / (inside.std() + 1), 0.15, 1) * rng.uniform(0.5, 1)
+    shift = pixels.mean(0) + rng.normal(0, 6, 3) - factor * inside.mean(0)
+    return replace(sprite, rgb=np.clip(factor * sprite.rgb + shift, 0, 255).astype(np.uint8))
 
 
 def _sample(
