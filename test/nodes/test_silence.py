@@ -55,6 +55,23 @@ def test_no_publisher_then_other_type_then_silent_then_well(ros, tiny_package, e
     assert elsewhere
 
 
+def test_a_camera_that_has_just_come_is_given_time(ros, tiny_package, eager, scene):
+    process = ros.start('instance_tracker', model_path=tiny_package, **eager, image_timeout=2.5)
+    ros.diagnostics('input', state='no publisher')
+    publisher = ros.publisher(Image, '/image')
+    status, _ = ros.diagnostics('input', state='waiting')
+    assert 'waiting for its images' in status.message
+    message = images.fill(Image(), scene(1), 'rgb8')
+    message.header.stamp.sec = 9
+    ros.connected(publisher)
+    publisher.publish(message)
+    ros.diagnostics('input', state='ok')
+    assert not warnings(process, 'has a publisher')
+    # It stops.
+    ros.diagnostics('input', state='silent')
+    assert warnings(process, 'has a publisher') == 1
+
+
 def test_images_of_other_trackers_are_not_proposed(ros, tiny_package, eager):
     ros.start('instance_tracker', {'image': '/front', '__node': 'first'}, model_path=tiny_package,
               **eager, **TIMEOUT)

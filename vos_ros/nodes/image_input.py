@@ -76,7 +76,7 @@ class ImageInput:
         self._gaps = SequenceGaps()
         self._publishers = 0
         self._came = self._lost = 0
-        self._started = self._last = time.monotonic()
+        self._last = self._changed = time.monotonic()
         self.zero_stamps = 0
         self.topic = node.resolve_topic_name('image')
         if transport == 'compressed':
@@ -105,6 +105,7 @@ class ImageInput:
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if len(publishers) != self._publishers:
             self._publishers = len(publishers)
+            self._changed = time.monotonic()
             self._gaps.restart()
         if self.seconds_silent() < timeout:
             lost, self._lost = self._counters.lost_transport - self._lost, \
@@ -132,6 +133,10 @@ class ImageInput:
         for entry in fitting:
             compatible, reason = qos_check_compatible(entry.qos_profile, self._profile)
             if compatible != QoSCompatibility.ERROR:
+                if time.monotonic() - self._changed < timeout:
+                    return InputState('waiting', (
+                        f'{self.topic} has a publisher, {_full_name(entry)}: waiting for its '
+                        'images'))
                 return InputState('silent', (
                     f'{self.topic} has a publisher, {_full_name(entry)}, but no image came for '
                     f'{self.seconds_silent():.0f} s'))

@@ -61,6 +61,8 @@ class Supervisor:
         if state.kind != self._kind:
             if state.kind == 'ok':
                 logger.info(f'input is well again: {state.text}')
+            elif state.kind == 'waiting':
+                logger.info(state.text)
             else:
                 logger.warning(state.text)
             self._kind = state.kind
