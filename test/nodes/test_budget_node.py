@@ -16,6 +16,7 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from vos_ros.msg import Latency
+from vos_ros.msg import TrackArray
 
 from vos_ros.cli import main as vos_ros
 from vos_ros.nodes import images
@@ -82,7 +83,10 @@ def test_a_budget_that_cannot_be_met_ends_at_the_bounds_and_is_said(ros, start, 
                     for late in ('', ' late')}
     status, values = ros.diagnostics('processing')
     assert status.level == DiagnosticStatus.WARN and 'cannot be met' in status.message
-    assert values['latency_budget_ms'] == '0.05'
+    assert values['latency_budget_ms'] == '0.05' and float(values['p95_ms']) > 0.05
+    assert values['given_up'] != 'nothing' and 'cannot be met' in values['unmet']
+    assert int(values['budget_misses']) > 10 and values['operating_point']
+    assert {f'dropped_{cause}' for cause in ('busy', 'late', 'bad', 'failed')} <= values.keys()
 
 
 def test_a_budget_comes_and_goes_while_the_node_runs(ros, start, scene):
@@ -141,3 +145,15 @@ def test_the_memory_tracker_keeps_its_object_through_every_change(ros, xmem_pack
     assert {point.split()[0] for point in used} <= {'r=2', 'r=4'}
     assert 'min_short_side is 64' in unmet and 'max_mem_every is 4' in unmet
     assert latency.changes >= 1 and any('short_side 112 -> ' in text for text in latency.given_up)
+
+
+def test_a_late_keyframe_is_published_first_and_its_time_is_told(ros, start, scene):
+    publisher = start(late_keyframes=True)
+    ros.listen(TrackArray, '/instance_tracker/tracks')
+    stream(ros, publisher, scene, lambda: len(ros.received[LATENCY]) > 20, 'running')
+    assert latest(ros).operating_point == 'T=3 128x192'
+    tracks = ros.received['/instance_tracker/tracks']
+    assert tracks and not any(message.keyframe for message in tracks)
+    # What follows a keyframe takes its time after the result was published.
+    _, values = ros.diagnostics('processing')
+    assert 'late_network_ms' in values and 'late_associate_ms' in values

@@ -35,6 +35,7 @@ class Governing:
         self.governor: Governor | None = None
         self._after = 0.0
         self._late = 0.0
+        self._p95 = math.nan
         self._wanted: tuple[Any, ...] | None = None
         self._nice: int | None = None       # what it was before a budget raised it
         self._lock = threading.Lock()
@@ -164,8 +165,9 @@ class Governing:
         governor = self.governor
         if governor is None:
             return {'p95_ms': math.nan}
+        self._p95 = governor.p95()
         return {'budget_ms': governor.budget_ms, 'given_up': list(governor.point.given_up),
-                'unmet': governor.unmet, 'p95_ms': governor.p95(), 'misses': governor.misses,
+                'unmet': governor.unmet, 'p95_ms': self._p95, 'misses': governor.misses,
                 'changes': governor.changes}
 
     def status(self) -> dict[str, Any]:
@@ -174,5 +176,7 @@ class Governing:
         if governor is None:
             return {'latency_budget_ms': 'none'}
         return {'latency_budget_ms': f'{governor.budget_ms:g}',
+                'p95_ms': f'{self._p95:.1f}',
                 'given_up': '; '.join(governor.point.given_up) or 'nothing',
+                'unmet': governor.unmet or 'nothing',
                 'budget_misses': governor.misses, 'operating_point_changes': governor.changes}

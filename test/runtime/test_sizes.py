@@ -1,0 +1,64 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What operating points are thought to cost when something else runs while they are timed."""
+
+import itertools
+
+import pytest
+
+from vos_ros.budget.ladder import input_sizes
+from vos_ros.runtime import sizes as module
+from vos_ros.runtime.mobileinst import MobileInst
+from vos_ros.runtime.package import load_package
+from vos_ros.runtime.sizes import Sizes
+
+
+@pytest.fixture
+def sizes(tiny_package):
+    package = load_package(tiny_package)
+    found = Sizes.of(MobileInst(package), package, 1, ('cpu',))
+    found.load(input_sizes(package.input_size, 64))
+    return found
+
+
+def timed(sizes):
+    wanted = input_sizes(next(iter(sizes._networks)), 64)
+    return {cost.size: cost for cost in sizes.time(wanted, rounds=8)}
+
+
+def test_a_neighbour_that_is_busy_for_a_while_does_not_bend_the_costs(sizes, monkeypatch):
+    quiet = timed(sizes)
+    real, calls = module._timed, [0]
+
+    def disturbed(call, *arguments):
+        # In the first rounds every call is held up, for as long whatever its size.
+        value, ms = real(call, *arguments)
+        calls[0] += 1
+        return value, ms + (500.0 if calls[0] <= 3 * len(quiet) * 5 else 0.0)
+
+    monkeypatch.setattr(module, '_timed', disturbed)
+    for size, cost in timed(sizes).items():
+        assert max(cost.heavy_ms, cost.light_ms, cost.motion_ms) < 500, size
+
+
+def test_no_size_counts_as_dearer_than_a_larger_one(sizes, monkeypatch):
+    real = module._timed
+    smallest = min(sizes._networks)
+
+    def disturbed(call, *arguments):
+        value, ms = real(call, *arguments)
+        return value, ms + (500.0 if arguments[0].shape[:2] == smallest else 0.0)
+
+    monkeypatch.setattr(module, '_timed', disturbed)
+    costs = list(timed(sizes).values())
+    assert costs[-1].size == smallest
+    for larger, smaller in itertools.pairwise(costs):
+        assert smaller.heavy_ms <= larger.heavy_ms and smaller.light_ms <= larger.light_ms
+        assert smaller.motion_ms <= larger.motion_ms
+    assert all(cost.light_ms <= cost.heavy_ms for cost in costs)
+
+
+def test_timing_at_the_start_takes_about_a_second(sizes, monkeypatch):
+    spent = iter([0.0, 0.2, 0.4, 0.6, 0.8, 1.1, 1.2])
+    monkeypatch.setattr(module.time, 'monotonic', lambda: next(spent))
+    assert sizes.time(input_sizes(next(iter(sizes._networks)), 64))
