@@ -11,6 +11,7 @@ pytest.importorskip('rclpy')
 from rclpy.serialization import deserialize_message
 from std_msgs.msg import String
 
+from vos_ros.nodes.taker import no_events
 from vos_ros.nodes.taker import Taker
 
 
@@ -21,7 +22,8 @@ def start(ros, received):
 
     errors = []
     publisher = ros.publisher(String, '/words')
-    subscription = ros.node.create_subscription(String, '/words', unexpected, 10, raw=True)
+    subscription = ros.node.create_subscription(
+        String, '/words', unexpected, 10, raw=True, event_callbacks=no_events())
     taker = Taker(ros.node, subscription, received, errors.append)
     ros.until(lambda: publisher.get_subscription_count() > 0)
     return taker, publisher, errors
@@ -58,3 +60,9 @@ def test_an_exception_ends_it_and_is_told(ros):
     ros.until(lambda: errors)
     assert isinstance(errors[0], ValueError)
     assert taker.stop() and len(errors) == 1
+
+
+def test_a_subscription_with_events_is_refused(ros):
+    subscription = ros.node.create_subscription(String, '/words', print, 10, raw=True)
+    with pytest.raises(ValueError, match='/words has events'):
+        Taker(ros.node, subscription, print, print)

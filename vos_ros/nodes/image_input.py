@@ -21,6 +21,7 @@ from vos_ros.nodes.cdr import CdrError
 from vos_ros.nodes.cdr import READERS
 from vos_ros.nodes.counters import FrameCounters
 from vos_ros.nodes.counters import SequenceGaps
+from vos_ros.nodes.taker import no_events
 from vos_ros.nodes.taker import Taker
 from vos_ros.nodes.transport import transport_hint
 
@@ -88,6 +89,7 @@ class ImageInput:
             reliability=ReliabilityPolicy.BEST_EFFORT)
         self._subscription = node.create_subscription(
             _TYPES[self.type_name], self.topic, self._not_here, profile, raw=True,
+            event_callbacks=no_events(),
             qos_overriding_options=QoSOverridingOptions.with_default_policies())
         self._profile = _effective(node, self._subscription.topic_name, profile)
         self._taker = Taker(node, self._subscription, self._on_image, died)

@@ -16,6 +16,11 @@ from rclpy.guard_condition import GuardCondition
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # before Iron
+    from rclpy.qos_event import SubscriptionEventCallbacks  # type: ignore[assignment]
+
 _FOR_EVER = -1
 
 
@@ -34,10 +39,17 @@ class Aside(CallbackGroup):
         """Do nothing: nothing was begun."""
 
 
+def no_events() -> SubscriptionEventCallbacks:
+    """Return the event callbacks of a subscription for a Taker: none, not even the usual ones."""
+    return SubscriptionEventCallbacks(use_default_callbacks=False)
+
+
 class Taker:
     """Takes what comes in and hands it to a function, until it is stopped.
 
-    subscription: made by ``node``; executors leave it alone from here on, but for its events.
+    subscription: made by ``node`` with ``event_callbacks=no_events()``: an executor that waits for
+        its events waits on the same condition of the middleware and, waking first, resets it, so
+        that images were noticed late or never.  Executors leave it alone from here on.
     received: called with a message and what the middleware says of it, a dict, on this thread.
     died: called with the exception that ended the thread, if one did.
     """
@@ -45,13 +57,14 @@ class Taker:
     def __init__(
             self, node: Node, subscription: Any, received: Callable[[Any, Any], None],
             died: Callable[[BaseException], None]) -> None:
-        """Start the thread."""
+        """Start the thread; raise ValueError for a subscription with events."""
+        if subscription.event_handlers:
+            raise ValueError(f'the subscription of {subscription.topic_name} has events')
         self._context = node.context
         self._subscription = subscription
         self._received = received
         self._died = died
         self._stopping = False
-        # Only the subscription itself changes its group: its events stay the executor's.
         subscription.callback_group = Aside()
         self._wake = GuardCondition(None, None, context=node.context)
         self._thread = threading.Thread(target=self._run, name='images', daemon=True)
