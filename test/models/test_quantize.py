@@ -87,8 +87,9 @@ def test_masks_stay_close_to_float(tiny_package, quantised, name, close, way):
         assert not np.array_equal(exact, found)
 
 
-def test_other_input_sizes_stay_possible(quantised):
-    network = MobileInst(quantised['int8'], input_size=(64, 128))
+@pytest.mark.parametrize('name', ['int8', 'float16'])
+def test_other_input_sizes_stay_possible(quantised, name):
+    network = MobileInst(quantised[name], input_size=(64, 128))
     output = network.key(picture(1, (64, 128)))
     masks = network.reuse(picture(2, (64, 128)), output.kernels, output.context)
     assert masks.shape[1:] == (8, 16)

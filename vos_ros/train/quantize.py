@@ -122,7 +122,7 @@ def float16(package: ModelPackage, args: argparse.Namespace) -> tuple[dict[str, 
     graphs = {}
     for name, path in package.graphs.items():
         graphs[name] = args.out / f'{name}.onnx'
-        model = onnx.load(str(prepare(path, graphs[name], free_sides(package.input_size))))
+        model = onnx.load(str(prepare(path, graphs[name])))
         # What normalises the picture, up to the first convolution, stays in float32: differences
         # of bytes and means are what half precision is worst at.
         kinds = [node.op_type for node in model.graph.node]
