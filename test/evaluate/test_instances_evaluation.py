@@ -18,6 +18,8 @@ from vos_ros.data.coco import CocoImages
 from vos_ros.evaluate.masks import detect
 from vos_ros.evaluate.masks import evaluate_masks
 from vos_ros.evaluate.masks import Queries
+from vos_ros.evaluate.masks import soften
+from vos_ros.tracking.bits import pack
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (192, 256)
@@ -84,10 +86,22 @@ def test_best_detections_first_and_no_more_than_asked():
     assert found[0].score > found[1].score
     assert found[0].code['size'] == [90, 128]
     assert len(detect(network, rgb, SIZE, limit=1)) == 1
-    masks[1] = masks[0]  # the same object once more: it comes behind all others
+    masks[1] = masks[0]  # the same object once more: its score falls by exp(-1)
     once, again = detect(network, rgb, SIZE)
-    assert once.score == found[0].score and 0 < again.score < 0.01 * found[1].score
+    assert once.score == found[0].score
+    assert again.score == pytest.approx(found[1].score * np.exp(-1), rel=1e-5)
     assert len(detect(network, rgb, SIZE, limit=1)) == 1
+
+
+def test_what_is_left_is_ranked_again_after_every_choice():
+    masks = np.zeros((3, 100), bool)
+    masks[:2, :50] = True
+    masks[2, 40:] = True  # ten cells of the first two, of a hundred in all
+    rows, scores = soften(pack(masks), np.float32([0.9, 0.8, 0.5]), 3)
+    assert rows.tolist() == [0, 2, 1]
+    expected = [0.9, 0.5 * np.exp(-0.01), 0.8 * np.exp(-1.01)]
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+    assert soften(pack(masks), np.float32([0.9, 0.8, 0.5]), 2)[0].tolist() == [0, 2]
 
 
 def test_the_command_measures_a_package(tmp_path):

@@ -19,17 +19,17 @@ from pycocotools.cocoeval import COCOeval
 from vos_ros.data.coco import class_map
 from vos_ros.data.coco import CocoImages
 from vos_ros.runtime.letterbox import Letterbox
+from vos_ros.tracking.bits import Bits
+from vos_ros.tracking.bits import count
 from vos_ros.tracking.bits import pack
-from vos_ros.tracking.candidates import distinct
 
 # SparseInst's inference rule, which MobileInst follows.
 MASK_THRESHOLD = 0.45
 KEEP_SCORE = 0.005
-# Ours: of two masks that overlap so much the better one counts as found, the other comes behind
-# all that are found in any image. The published rule keeps both where they are, for one-to-one
-# matching makes one query answer for one object.
-DUPLICATE_IOU = 0.6
-REPEATED = 1e-3         # factor on the score of a mask that repeats a better one
+# Ours: Soft-NMS (Bodla et al. 2017), exp(-iou² / SOFTNESS) for every better mask. The published
+# rule has none, for one-to-one matching makes one query answer for one object; of queries on a
+# grid up to six do.
+SOFTNESS = 1.0
 
 
 class Queries(NamedTuple):
@@ -56,8 +56,8 @@ def detect(network: Network, rgb: NDArray[np.uint8], input_size: tuple[int, int]
            limit: int = 100) -> list[Detection]:
     """Find the instances of an image [H, W, 3]; at most `limit`, the best first.
 
-    score = sqrt(class · objectness) · mean mask probability inside the mask; of masks that repeat
-    a better one it is REPEATED times that, and they fill up what is left of the limit.
+    score = sqrt(class · objectness) · mean mask probability inside the mask, softened by overlap
+    with better ones (see `soften`).
     """
     box = Letterbox((rgb.shape[0], rgb.shape[1]), input_size)
     found = network(box.apply(np.ascontiguousarray(rgb)))
@@ -70,17 +70,37 @@ def detect(network: Network, rgb: NDArray[np.uint8], input_size: tuple[int, int]
     order = np.argsort(-scores, kind='stable')
     order = order[(scores[order] >= KEEP_SCORE) & (areas[order] > 0)]
     bits = pack(inside[order].reshape(len(order), inside[0].size))
-    kept = distinct(bits, DUPLICATE_IOU, np.inf)
-    repeats = np.setdiff1d(np.arange(len(order)), kept)
-    scores[order[repeats]] *= REPEATED
+    rows, scores = soften(bits, scores[order], limit)
     out = []
-    for row in order[np.concatenate([kept, repeats])][:limit]:
+    for row, score in zip(order[rows], scores, strict=True):
         # Logits, not probabilities, are interpolated: the border lies where it is sharpest.
         frame = box.mask_to_frame(found.masks[row], cv2.INTER_LINEAR)
         mask = frame > np.log(MASK_THRESHOLD / (1 - MASK_THRESHOLD))
         code = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-        out.append(Detection(code, int(classes[row].argmax()), float(scores[row])))
+        out.append(Detection(code, int(classes[row].argmax()), float(score)))
     return out
+
+
+def soften(bits: Bits, scores: NDArray[np.float32],
+           limit: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Choose up to `limit` masks one by one, the best first, lowering the score of what is left.
+
+    bits: packed masks [n, bytes].  scores: [n].  The score of each mask falls by
+    exp(-iou² / SOFTNESS) with every mask chosen before it. Returns rows and their scores.
+    """
+    areas = count(bits).astype(np.float32)
+    scores, left = scores.copy(), np.arange(len(bits))
+    chosen: list[int] = []
+    while len(left) and len(chosen) < limit:
+        place = int(scores[left].argmax())
+        best = int(left[place])
+        chosen.append(best)
+        left = np.delete(left, place)
+        shared = count(bits[left] & bits[best]).astype(np.float32)
+        iou = shared / np.maximum(areas[left] + areas[best] - shared, 1)
+        scores[left] *= np.exp(-iou * iou / np.float32(SOFTNESS))
+    rows = np.array(chosen, np.intp)
+    return rows, scores[rows]
 
 
 def evaluate_masks(network: Network, data: CocoImages, input_size: tuple[int, int],
@@ -121,8 +141,8 @@ def score_detections(data: CocoImages, ids: Sequence[int],
     for prefix, agnostic in (('', False), ('agnostic_', True)):
         for key, value in _coco_eval(truth, ids, detections, agnostic).items():
             figures[prefix + key] = value
-    count = sum(not a.get('iscrowd') for a in truth.dataset['annotations'])
-    return figures | {'images': float(len(ids)), 'instances': float(count),
+    number = sum(not a.get('iscrowd') for a in truth.dataset['annotations'])
+    return figures | {'images': float(len(ids)), 'instances': float(number),
                       'detections': float(len(detections))}
 
 
