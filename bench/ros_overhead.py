@@ -5,8 +5,9 @@
 
 Three processes over real DDS, as a user has them: the video source (synthetic pattern, bgr8), the
 instance tracker, and this program, which subscribes labels, tracks and latency, so that the
-tracker really builds and publishes them.  The tracker accepts instances of any score, so that
-there are tracks to paint: tracks_<size> says how many a frame had in the median.
+tracker really builds and publishes them.  The tracker accepts instances of any score, but eight
+at most, so that there are tracks to paint, about as many with any weights: tracks_<size> says how
+many a frame had in the median.
 
 lost_<size>: images of the 30 Hz run that the source published and the tracker's callback never
     got, with config/fastdds.xml, which the launch files set.  lost_<size>_default is the same with
@@ -64,8 +65,9 @@ TRACKER = '/instance_tracker'
 TRACKER_STAGES = ('resize', 'network', 'associate', 'labels')
 START_SECONDS = 60
 PACE = 4
+# Whatever the weights find in the pattern: up to eight tracks.
 EAGER = {'birth_score': 0.02, 'keep_score': 0.01, 'confirm_keyframes': 1, 'min_area': 0.0005,
-         'lost_keyframes': 1}
+         'lost_keyframes': 1, 'max_tracks': 8}
 
 
 @dataclass

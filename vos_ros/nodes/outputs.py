@@ -55,11 +55,15 @@ class Outputs:
             self._label_info.publish(messages.label_info(header, classes, threshold))
 
     def publish_result(self, header: Header, result: StepResult) -> None:
-        """Publish labels, tracks and detections under the image's own header."""
-        if self._tracks.get_subscription_count():
-            self._tracks.publish(cdr.track_array(header, result))
+        """Publish labels, tracks and detections under the image's own header.
+
+        The largest first: the subscriber that it wakes may run on this core, and what was still
+        to be published would wait for it.
+        """
         if self._labels.get_subscription_count():
             self._labels.publish(cdr.label_map(header, result.label_map))
+        if self._tracks.get_subscription_count():
+            self._tracks.publish(cdr.track_array(header, result))
         if self._detections is not None and self._detections.get_subscription_count():
             self._detections.publish(messages.detection_array(header, result.tracks))
 
