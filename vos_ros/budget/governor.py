@@ -36,8 +36,10 @@ _ALARMS = ((8, 4), (30, 6), (60, 7), (150, 9))
 # So many frames, the slowest ones, are left out when an alarm looks for a load: after one hiccup,
 # frames may be late for a while because each one waits for the one before.
 _OUTLIERS = 1
-# A point must be predicted to stay below this share of the budget.
+# A point must be predicted to stay below this share of the budget; after too many misses, which
+# few frames tell of, below the smaller one.
 _SHARE = 0.92
+_SHARE_DOWN = 0.85
 # A better one must do so even if frames took longer by this factor: the hysteresis.  It is put on
 # their cost, not on the p95, because close to the camera's period a little more cost is much more
 # waiting.
@@ -245,7 +247,7 @@ class Governor:
     def _go_down(self, records: list[Record], trace: Trace, now: float) -> None:
         # A keyframe before its frame is published makes no frame cheaper.
         target = self._choose([index for index in range(self.index, len(self.points))
-                               if self.points[index].late >= self.point.late], trace, _SHARE)
+                               if self.points[index].late >= self.point.late], trace, _SHARE_DOWN)
         soon = now - self._last_change < _UP_GAP
         if target == self.index or (soon and self._predict(target, trace) > max(
                 _SHARE * self.budget_ms, _MUCH * self._predict(self.index, trace))):
