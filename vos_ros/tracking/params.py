@@ -31,7 +31,7 @@ class InstanceTrackerParams:
         3, 1, 60, 'Frames per keyframe: the instance decoder runs on every n-th frame and its '
         'kernels are reused in between; 1 runs it on each.')
     birth_score: float = bounded(
-        0.4, 0.0, 1.0, 'An instance that no track claims becomes a track from this score on.')
+        0.45, 0.0, 1.0, 'An instance that no track claims becomes a track from this score on.')
     keep_score: float = bounded(
         0.25, 0.0, 1.0, 'An instance can carry a track on from this score on.')
     confirm_keyframes: int = bounded(
@@ -43,7 +43,7 @@ class InstanceTrackerParams:
         20, 0, 1000, 'Keyframes that a lost track is remembered; found again in that time it has '
         'its id back.')
     min_cosine: float = bounded(
-        0.6, -1.0, 1.0, 'Least cosine similarity of the kernels of a track and an instance.')
+        0.4, -1.0, 1.0, 'Least cosine similarity of the kernels of a track and an instance.')
     lost_min_cosine: float = bounded(
         0.95, -1.0, 1.0, 'The same for a lost track, for which no position speaks.')
     overlap_weight: float = bounded(
@@ -60,10 +60,10 @@ class InstanceTrackerParams:
         0.25, 0.0, 1.0, 'Separate parts of a mask smaller than this share of its largest part '
         'are not shown; 0 shows all.')
     duplicate_iou: float = bounded(
-        0.6, 0.0, 1.0, 'Of two instances whose masks overlap this much the better stays; 1 keeps '
+        0.4, 0.0, 1.0, 'Of two instances whose masks overlap this much the better stays; 1 keeps '
         'both unless they are equal.')
     duplicate_cover: float = bounded(
-        0.85, 0.0, 1.0, "An instance whose mask lies this much inside a better one's is dropped "
+        0.7, 0.0, 1.0, "An instance whose mask lies this much inside a better one's is dropped "
         'as a part of it.')
     score_momentum: float = bounded(
         0.7, 0.0, 1.0, "Share of the past in a track's score and class at each keyframe.")
