@@ -260,16 +260,17 @@ class InstanceTracker:
         if before.size == footprint.size \
                 and overlap(footprint[None], before[None])[0, 0] < _COAST_OVERLAP:
             return False
-        return _original(footprint, claimed, params)
+        return bool(_original(footprint[None], claimed, params)[0])
 
     def _fresh(
             self, found: Candidates, taken: set[int], params: InstanceTrackerParams) -> list[int]:
         """Return the candidates good enough for a birth that repeat no visible track."""
         shown = [track.footprint for track in self._table.tracks if track.footprint is not None]
         others = np.stack(shown) if shown else np.zeros((0, found.footprints.shape[1]), bool)
-        return [column for column in range(len(found))
-                if column not in taken and found.scores[column] >= params.birth_score
-                and _original(found.footprints[column], others, params)]
+        good = [column for column in np.flatnonzero(found.scores >= params.birth_score).tolist()
+                if column not in taken]
+        original = _original(found.footprints[good], others, params)
+        return [column for column, new in zip(good, original, strict=True) if new]
 
     def _published(self, shown: Sequence[Track], labelling: Labelling) -> Tracks:
         rows = {track.id: row for row, track in enumerate(shown)}
@@ -292,10 +293,10 @@ class InstanceTracker:
             areas=np.array(areas, np.uint32))
 
 
-def _original(footprint: BoolArray, others: BoolArray, params: InstanceTrackerParams) -> bool:
-    """Say whether a mask repeats none of the others."""
-    if not len(others):
-        return True
-    shared, area, areas = intersections(footprint[None], others)
-    return not repeats(
-        shared[0], area, areas, params.duplicate_iou, params.duplicate_cover).any()
+def _original(
+        footprints: BoolArray, others: BoolArray, params: InstanceTrackerParams) -> BoolArray:
+    """Say of each mask, bool [n, cells], whether it repeats none of the others; bool [n]."""
+    shared, area, areas = intersections(footprints, others)
+    again = repeats(
+        shared, area[:, None], areas, params.duplicate_iou, params.duplicate_cover)
+    return np.logical_not(again.any(axis=1))
