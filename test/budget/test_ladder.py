@@ -81,6 +81,9 @@ def test_memory_points_stay_within_the_bounds():
     assert points[0].given_up == () and points[-1].settings['working_memory_max_frames'] == 6
     assert 'working_memory_max_frames 10 -> 6' in points[-1].given_up
     assert points[-1].settings['read_long_term'] is False
+    # The size goes first: it costs the least.
+    assert [p.settings['short_side'] for p in points[:4]] == [320, 256, 192, 192]
+    assert [p.settings['mem_every'] for p in points[:5]] == [5, 5, 5, 10, 20]
     # What may not be changed is left alone.
     tight = memory_points(COSTS, replace(
         bounds, working_memory_max_frames=6, min_top_k=30, long_term=False), 0)

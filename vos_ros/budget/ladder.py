@@ -7,9 +7,10 @@ objects appear a frame later), masks between keyframes moved by optical flow ins
 network, then twice the reuse of kernels (new objects appear later), then the next smaller input
 (small objects are lost), and so on down; still longer reuse comes after the smallest input, and
 frames left out last.  That is the order of the mask overlap with the best point, see
-docs/performance.md: twelve frames a keyframe cost more than half the input's side.  Memory:
-rarer memory frames and fewer elements read, then the next smaller input, and so on down; then a
-smaller working memory, the long-term memory left unread, and frames left out last.
+docs/performance.md: twelve frames a keyframe cost more than half the input's side.  Memory: the
+next smaller input, and so on down, which costs XMem-Lite least; after the smallest rarer memory
+frames, fewer elements read, a smaller working memory, the long-term memory left unread, and frames
+left out last.
 """
 
 from collections.abc import Sequence
@@ -138,17 +139,18 @@ def memory_points(costs: Sequence[SizeCost], params: MemoryBounds,
     for cost in costs:
         side = min(cost.size)
         smaller = [f'short_side {full} -> {side}'] if side != full else []
-        for rarer in stretched(params.mem_every, params.max_mem_every):
+        longest = params.max_mem_every if cost is costs[-1] else params.mem_every
+        for rarer in stretched(params.mem_every, longest):
             less = [f'mem_every {params.mem_every} -> {rarer}'] \
                 if rarer != params.mem_every else []
             points.append(OperatingPoint(
                 f'r={rarer} short_side={side}', cost.light_ms, cost.heavy_ms, rarer,
                 settings={'short_side': side, 'mem_every': rarer},
                 given_up=(*smaller, *less)))
-        if params.min_top_k < params.top_k:
-            points.append(_less(points[-1], f'k={params.min_top_k}', _FEWER,
-                                {'top_k': params.min_top_k},
-                                f'top_k {params.top_k} -> {params.min_top_k}'))
+    if params.min_top_k < params.top_k:
+        points.append(_less(points[-1], f'k={params.min_top_k}', _FEWER,
+                            {'top_k': params.min_top_k},
+                            f'top_k {params.top_k} -> {params.min_top_k}'))
     frames = max(params.working_memory_min_frames + 1, params.working_memory_max_frames // 2)
     if frames < params.working_memory_max_frames:
         points.append(_less(
