@@ -21,7 +21,9 @@ try:
 except ImportError:  # before Iron
     from rclpy.qos_event import SubscriptionEventCallbacks  # type: ignore[assignment]
 
-_FOR_EVER = -1
+# Nanoseconds after which the thread looks without having been woken: should the middleware's
+# condition ever be reset by another thread, an image is late by so much and not lost.
+_LOOK_ANYWAY = 20_000_000
 
 
 class Aside(CallbackGroup):
@@ -98,11 +100,10 @@ class Taker:
                 wait_set.clear_entities()
                 wait_set.add_subscription(subscription)
                 wait_set.add_guard_condition(wake)
-                wait_set.wait(_FOR_EVER)
-                if self._stopping or not wait_set.get_ready_entities('subscription'):
-                    continue
-                taken = subscription.take_message(kind, True)
-                if taken is not None:
+                wait_set.wait(_LOOK_ANYWAY)
+                # Taking from an empty subscription gives None.
+                while not self._stopping and (
+                        taken := subscription.take_message(kind, True)) is not None:
                     self._received(*taken)
                     # It must not live on while the thread waits for the next one.
                     del taken
