@@ -5,9 +5,9 @@
 import numpy as np
 import pytest
 
+from vos_ros.runtime.strips import Strips
 from vos_ros.runtime.winograd import blank
 from vos_ros.runtime.winograd import inside
-from vos_ros.runtime.winograd import Strips
 from vos_ros.runtime.winograd import Winograd
 
 RNG = np.random.default_rng(0)

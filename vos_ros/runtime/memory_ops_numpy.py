@@ -3,9 +3,7 @@
 """The memories' array work in numpy and onnxruntime, for boards: a block of queries per thread."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 import math
-import threading
 
 import cv2
 import numpy as np
@@ -13,10 +11,11 @@ from numpy.typing import NDArray
 
 from vos_ros.runtime.memory_ops import ReadGroup
 from vos_ros.runtime.product import product
+from vos_ros.runtime.strips import Strips
 
 FloatArray = NDArray[np.float32]
 
-# Queries in one block: similarities of 64 x 26,000 tokens are 6.5 MB, within reach of the caches.
+# Most queries in one block: similarities of 64 x 26,000 tokens are 6.5 MB, in reach of the caches.
 _BLOCK = 64
 # Tokens in one bucket of the first selection stage, see top_k.
 _BUCKET = 32
@@ -32,11 +31,7 @@ class NumpyOps:
 
     def __init__(self, threads: int = 1) -> None:
         """Start the workers.  Raises ValueError for fewer than one thread."""
-        if threads < 1:
-            raise ValueError(f'threads is {threads}, must be at least 1')
-        self.threads = threads
-        self._pool = ThreadPoolExecutor(threads, 'xmem-read') if threads > 1 else None
-        self._local = threading.local()
+        self.strips = Strips(threads)
 
     def zeros(self, *shape: int) -> FloatArray:
         """Return float32 zeros; the system gives the pages when they are first written."""
@@ -96,27 +91,18 @@ class NumpyOps:
         asked = self._asked(key, selection)
         queries, tokens = len(asked), len(stored)
         plans = [_Plan(group, queries, tokens, top_k) for group in groups]
-        starts = range(0, queries, _BLOCK)
 
-        def work(start: int) -> None:
-            block = slice(start, min(start + _BLOCK, queries))
-            scores = self._scratch(block.stop - start, tokens)
+        def work(first: int, end: int) -> None:
+            block = slice(first, end)
+            scores = self.strips.scratch('scores', end - first, tokens)
             product(asked[block], stored, scores)
             for plan in plans:
                 plan.read(scores, block)
 
-        # list() lets an exception of a worker through.
-        list((map if self._pool is None else self._pool.map)(work, starts))
+        self.strips.run(work, queries, _BLOCK)
         lead = plans[0]
         usage = np.bincount(lead.tokens.ravel(), lead.weights.ravel(), tokens)
         return [plan.readout for plan in plans], usage.astype(np.float32)
-
-    def _scratch(self, rows: int, columns: int) -> FloatArray:
-        """Return this thread's own array; fresh pages for each block would cost a fifth of it."""
-        room: FloatArray | None = getattr(self._local, 'room', None)
-        if room is None or room.size < rows * columns:
-            room = self._local.room = np.empty(rows * columns, np.float32)
-        return room[:rows * columns].reshape(rows, columns)
 
     def potentiate(self, stored: FloatArray, key: FloatArray, selection: FloatArray,
                    values: Sequence[FloatArray]) -> list[FloatArray]:

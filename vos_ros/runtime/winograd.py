@@ -10,16 +10,13 @@ one begins, on maps whose channels lie together, so every addition runs over who
 256 channels at 120 x 216: 0.42 of onnxruntime's time (docs/xmem.md).
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 import math
-import threading
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vos_ros.runtime.product import products
+from vos_ros.runtime.strips import Strips
 
 FloatArray = NDArray[np.float32]
 
@@ -44,33 +41,6 @@ def blank(height: int, width: int, channels: int) -> FloatArray:
 def inside(padded: FloatArray, height: int, width: int) -> FloatArray:
     """Return the map in what `blank` gave, a view [height, width, channels]."""
     return padded[1:height + 1, 1:width + 1]
-
-
-class Strips:
-    """Threads that share the rows of a map, each with scratch memory of its own."""
-
-    def __init__(self, threads: int = 1) -> None:
-        """Start the threads."""
-        self.threads = threads
-        self._pool = ThreadPoolExecutor(threads, 'strip') if threads > 1 else None
-        self._local = threading.local()
-
-    def run(self, work: Callable[[int, int], None], rows: int, most: int) -> None:
-        """Call work(first, end) for strips of at most `most` of the rows, and wait for all."""
-        count = self.threads * math.ceil(rows / (self.threads * most))
-        bounds = [rows * i // count for i in range(count + 1)]
-        strips = [(a, b) for a, b in pairwise(bounds) if b > a]
-        # list() lets an exception of a thread through.
-        list((map if self._pool is None else self._pool.map)(lambda strip: work(*strip), strips))
-
-    def scratch(self, name: str, *shape: int) -> FloatArray:
-        """Return this thread's array of that name; what it held is gone."""
-        held: dict[str, FloatArray] = self._local.__dict__
-        size = math.prod(shape)
-        room = held.get(name)
-        if room is None or room.size < size:
-            room = held[name] = np.empty(size, np.float32)
-        return room[:size].reshape(shape)
 
 
 class Winograd:

@@ -50,9 +50,11 @@ class OnnxXMem:
         if tuple(providers) == ('cpu',) and package.weights is not None \
                 and {'fuse', 'finish'} <= package.graphs.keys():
             try:
-                self.strips = StripDecoder(package.weights, threads)
-            except (KeyError, SafetensorError) as error:
+                self.strips = StripDecoder(package.weights, self.ops.strips)
+            except KeyError as error:
                 raise PackageError(f'{package.weights}: lacks {error.args[0]}') from error
+            except SafetensorError as error:
+                raise PackageError(f'{package.weights}: cannot be read: {error}') from error
             parts[2:] = ['fuse', 'finish']
         self._graphs = {name: Graph(package.graphs[name], threads, providers, plan=False,
                                     shared=True) for name in parts}

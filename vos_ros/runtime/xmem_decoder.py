@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from vos_ros.runtime.product import product
+from vos_ros.runtime.strips import Strips
 from vos_ros.runtime.winograd import blank
 from vos_ros.runtime.winograd import inside
-from vos_ros.runtime.winograd import Strips
 from vos_ros.runtime.winograd import Winograd
 
 FloatArray = NDArray[np.float32]
@@ -44,13 +44,13 @@ class StripDecoder:
     """The decoder of one network; one thread uses it.
 
     weights: model.safetensors with the tensors of the official names below `decoder`.
-    threads: share the rows of every map.
+    strips: the threads, which share the rows of every map.
     Raises KeyError for a tensor that is not there.
     """
 
-    def __init__(self, weights: Path, threads: int = 1) -> None:
+    def __init__(self, weights: Path, strips: Strips) -> None:
         """Read the weights and transform them."""
-        self._strips = Strips(threads)
+        self._strips = strips
         with safe_open(weights, 'numpy') as file:
             names = set(file.keys())
 
@@ -66,10 +66,8 @@ class StripDecoder:
             def convolution(name: str) -> Winograd:
                 return Winograd(*read(name), self._strips)
 
-            self._up8 = _Upsample(convolution, 'up_16_8', 'decoder.up_16_8.out_conv.'
-                                  'downsample.weight' in names)
-            self._up4 = _Upsample(convolution, 'up_8_4', 'decoder.up_8_4.out_conv.'
-                                  'downsample.weight' in names)
+            self._up8 = _Upsample(convolution, 'up_16_8')
+            self._up4 = _Upsample(convolution, 'up_8_4')
             weight, bias = read('pred')
         self._predict = np.ascontiguousarray(weight[0].transpose(1, 2, 0).reshape(9, -1))
         self._bias = float(bias[0])
@@ -179,20 +177,20 @@ class StripDecoder:
 class _Upsample:
     """The convolutions of one step up."""
 
-    def __init__(self, convolution: Callable[[str], Winograd], name: str,
-                 changes_width: bool) -> None:
+    def __init__(self, convolution: Callable[[str], Winograd], name: str) -> None:
         self.skip = convolution(f'{name}.skip_conv')
         self.conv1 = convolution(f'{name}.out_conv.conv1')
         self.conv2 = convolution(f'{name}.out_conv.conv2')
-        self.downsample = convolution(f'{name}.out_conv.downsample') if changes_width else None
         self.inputs, self.outputs = self.conv1.inputs, self.conv1.outputs
+        self.downsample = convolution(f'{name}.out_conv.downsample') \
+            if self.inputs != self.outputs else None
 
 
 def _enlarge(g: FloatArray, skip: FloatArray, out: FloatArray, first: int, end: int) -> None:
     """Write 2 x bilinear g [h, w, C] + skip into out [2 h, 2 w, C], for rows [first, end) of g.
 
-    Half-pixel centres, the border repeated: an odd result is 3/4 of its own pixel and 1/4 of the
-    one before, an even one of the one after.
+    Half-pixel centres, the border repeated: result 2 i is 3/4 of pixel i and 1/4 of the one
+    before it, result 2 i + 1 of the one after it.
     """
     own = g[first:end]
     for odd in (0, 1):
