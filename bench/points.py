@@ -11,15 +11,14 @@ little.
 """
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from itertools import product
 from pathlib import Path
 import sys
 
 from common import finish
 from common import machine
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,27 +26,11 @@ from vos_ros.budget.ladder import input_sizes
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
 from vos_ros.runtime.sizes import Sizes
+from vos_ros.tracking.command import read_frames
 from vos_ros.tracking.instances import InstanceTracker
 from vos_ros.tracking.params import InstanceTrackerParams
 
 INTERVALS = (3, 6, 12)
-
-
-def frames(path: Path, most: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield the first frames, uint8 RGB, of a video file or a folder of pictures."""
-    if path.is_dir():
-        for file in sorted(path.iterdir())[:most]:
-            picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
-            if picture is not None:
-                yield np.ascontiguousarray(picture[..., ::-1]).astype(np.uint8, copy=False)
-        return
-    capture = cv2.VideoCapture(str(path))
-    for _ in range(most):
-        there, picture = capture.read()
-        if not there:
-            break
-        yield np.ascontiguousarray(picture[..., ::-1]).astype(np.uint8, copy=False)
-    capture.release()
 
 
 def overlap(found: list[NDArray[np.bool_]], best: list[NDArray[np.bool_]]) -> float:
@@ -79,11 +62,12 @@ def main() -> int:
         from demo import sample_video
         args.videos = [sample_video()]
     most = 20 if args.quick else args.frames
-    videos = [list(frames(path, most)) for path in args.videos]
-    for path, video in zip(args.videos, videos, strict=True):
-        if not video:
-            print(f'points: {path}: no picture in it can be read', file=sys.stderr)
-            return 1
+    try:
+        videos = [[frame for frame, _ in islice(read_frames(str(path)), most)]
+                  for path in args.videos]
+    except (OSError, ValueError) as error:
+        print(f'points: {error}', file=sys.stderr)
+        return 1
     package = load_package(args.model)
     network = MobileInst(package)
     sizes = Sizes.of(network, package, 1, ('cpu',))

@@ -14,13 +14,13 @@ in a second.  Node is i or m.  The two seconds after the designation are left ou
 
 import argparse
 from contextlib import ExitStack
-import json
 import os
 import sys
 import time
 
 from budget_run import Recorder
 from budget_run import video_rate
+from common import finish
 from common import machine
 from nodes import node
 from nodes import PROFILE_SETTINGS
@@ -116,8 +116,7 @@ def main() -> int:
                         f'rate_{key}_{pair}': rate}
             line += f'{"":<18}{step:>8.1f}{p95:>8.1f}{rate:>10.1f}  '
         print(line)
-    if args.json:
-        print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
+    finish(figures, args)
     return 0
 
 
