@@ -255,9 +255,8 @@ class TrackerNode(Node):
     def _process(self, arrival: Arrival) -> None:
         begin = time.perf_counter()
         header = arrival.message.header
-        # Asking for the time is slow, so only with a budget.
-        if self.governing.governor is not None and self.governing.too_late(
-                (begin - arrival.arrived) * 1e3, self._age_ms(header)):
+        if self.governing.too_late(
+                (begin - arrival.arrived) * 1e3, lambda: self._age_ms(header)):
             self.counters.dropped_late += 1
             return
         self.stages.start()

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The latency budget of a tracker node: the governor between its clock and its tracker."""
 
+from collections.abc import Callable
 from collections.abc import Mapping
 import math
 import os
@@ -119,11 +120,16 @@ class Governing:
         if governor is not None:
             governor.arrived(time.monotonic())
 
-    def too_late(self, wait_ms: float, age_ms: float) -> bool:
-        """Say whether to leave a frame out; age_ms: since its stamp, NaN when not known."""
+    def too_late(self, wait_ms: float, age: Callable[[], float]) -> bool:
+        """Say whether to leave a frame out.
+
+        age: gives the ms since its stamp, NaN when not known; asking for the time is slow, so it
+        is called only with a budget.
+        """
         governor = self.governor
         if governor is None:
             return False
+        age_ms = age()
         known = 0 <= age_ms < _OTHER_TIME_MS
         return governor.too_late(wait_ms, age_ms if known else wait_ms)
 
