@@ -11,13 +11,13 @@ import pytest
 
 from vos_ros.nodes import tables
 from vos_ros.nodes.counters import SequenceGaps
-from vos_ros.nodes.malloc import keep_large_blocks
 from vos_ros.nodes.matcher import StampMatcher
 from vos_ros.nodes.parameters import refusal
 from vos_ros.nodes.sources import Pattern
 from vos_ros.nodes.timejump import TimeJump
 from vos_ros.nodes.transport import transport_hint
 from vos_ros.nodes.worker import Worker
+from vos_ros.runtime.heap import keep_large_blocks
 
 
 class Gate:
