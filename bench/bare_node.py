@@ -28,7 +28,7 @@ from vos_ros.msg import Latency
 
 from vos_ros.nodes import cdr
 from vos_ros.nodes import images
-from vos_ros.nodes.malloc import keep_large_blocks
+from vos_ros.runtime.heap import keep_large_blocks
 
 
 class BareNode(Node):

@@ -16,7 +16,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from vos_ros.nodes.malloc import keep_large_blocks
+from vos_ros.runtime.heap import keep_large_blocks
 from vos_ros.runtime.package import PackageError
 from vos_ros.runtime.session import GraphError
 
