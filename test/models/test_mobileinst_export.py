@@ -69,12 +69,14 @@ def run(path, **inputs):
     return dict(zip(names, session.run(None, inputs), strict=True))
 
 
-@pytest.fixture(scope='module', params=[*BACKBONES, 'separable', 'grid'])
+@pytest.fixture(scope='module', params=[*BACKBONES, 'separable', 'grid', 'boxes'])
 def exported(request, tmp_path_factory):
     settings = {
         'separable': {'backbone': 'topformer_tiny', 'separable': True, 'inject': False},
         'grid': {'backbone': 'efficientnet_lite0', 'query_rows': 4, 'window_bands': 4,
                  'position_bands': 0, 'local_stride': 16},
+        'boxes': {'backbone': 'efficientnet_lite0', 'query_rows': 4, 'window_bands': 4,
+                  'position_bands': 0, 'local_stride': 16, 'box_windows': True},
     }.get(request.param, {'backbone': request.param})
     model = calibrated(**settings)
     folder = tmp_path_factory.mktemp(request.param)

@@ -6,9 +6,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from vos_ros.models.mobileinst.network import product
+from vos_ros.train.losses import chosen_masks
+from vos_ros.train.losses import gather
 from vos_ros.train.losses import LossWeights
+from vos_ros.train.losses import Match
 from vos_ros.train.losses import Target
 from vos_ros.train.one_to_many import assign
+from vos_ros.train.one_to_many import box_loss
+from vos_ros.train.one_to_many import mask_boxes
 from vos_ros.train.one_to_many import OneToManyLoss
 from vos_ros.train.one_to_many import quality_loss
 
@@ -70,7 +76,9 @@ def test_loss_leaves_unknown_classes_alone_and_has_gradients_everywhere_else():
     torch.manual_seed(1)
     out = {'logits': torch.randn(1, 24, 3, requires_grad=True),
            'objectness': torch.randn(1, 24, requires_grad=True),
-           'masks': torch.randn(1, 24, H, W, requires_grad=True)}
+           'kernels': torch.randn(1, 24, 5, requires_grad=True),
+           'mask_features': torch.randn(1, 5, H, W, requires_grad=True)}
+    out['masks'] = product(out['kernels'], out['mask_features'])
     objects = truth((0, 0, 8, 12), (8, 12, 16, 24))
     losses, matches = OneToManyLoss(GRID)(out, [Target(torch.tensor([2, -1]), objects)])
     losses['total'].backward()
@@ -78,8 +86,9 @@ def test_loss_leaves_unknown_classes_alone_and_has_gradients_everywhere_else():
     assert set(rows.tolist()) == set(
         matches[0].queries[matches[0].objects == 0].tolist())
     assert (out['objectness'].grad[0] != 0).all()
-    masks = out['masks'].grad[0].flatten(1).abs().sum(1).nonzero().squeeze(1)
+    masks = out['kernels'].grad[0].abs().sum(1).nonzero().squeeze(1)
     assert set(masks.tolist()) == set(matches[0].queries.tolist())
+    assert (out['mask_features'].grad != 0).all()
     weights = LossWeights()
     total = (weights.class_ * losses['class'] + weights.dice * losses['dice']
              + weights.pixel * losses['pixel'] + losses['objectness'])
@@ -107,3 +116,32 @@ def test_reused_kernels_learn_where_their_object_went():
     gone = loss.reuse(kernels, at_old, [found], [here],
                       [Target(torch.tensor([0]), after, torch.tensor([6]))])
     assert gone['total'] == 0
+
+
+def test_masks_of_the_pairs_are_those_of_all_queries():
+    torch.manual_seed(2)
+    kernels, features = torch.randn(2, 24, 5), torch.randn(2, 5, H, W)
+    matches = [Match(torch.tensor([3, 7]), torch.tensor([1, 0])),
+               Match(torch.tensor([5]), torch.tensor([0]))]
+    objects = [truth((0, 0, 8, 12), (8, 12, 16, 24)), truth((1, 1, 3, 3))]
+    found = chosen_masks(kernels, features, matches, objects)
+    expected = gather(product(kernels, features), matches, objects)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_box_loss_is_least_at_the_masks_box():
+    objects = [truth((0, 0, 8, 12), (8, 12, 16, 24))]
+    wanted = torch.tensor([[0.25, 0.25, 0.25, 0.25], [0.75, 0.75, 0.25, 0.25]])
+    torch.testing.assert_close(mask_boxes(objects[0]), wanted)
+    matches = [Match(torch.tensor([1, 0]), torch.tensor([0, 1]))]
+    at = wanted.flip(0)[None].clone().requires_grad_()
+    assert box_loss(at, matches, objects) < 1e-5
+    moved = wanted.flip(0)[None] + torch.tensor([0.05, 0.0, 0.0, 0.1])
+    near = box_loss(moved, matches, objects)
+    # no overlap at all: the generalised IoU still says which way
+    far = (wanted.flip(0)[None] * torch.tensor([0.1, 0.1, 0.2, 0.2])).requires_grad_()
+    worse = box_loss(far, matches, objects)
+    assert 0.3 < near < worse
+    worse.backward()
+    assert (far.grad[0, 0, :2] < 0).all()       # towards the object below and to the right

@@ -51,7 +51,8 @@ class LossWeights:
     to 0; 0 (the paper) trains it on matched queries only. Above 0 it becomes a class-agnostic
     detector by itself, which helps where classes are few or unsure.  passed: of the mask losses of
     query passing.  reused: of those of kernels multiplied with a later frame's features, which is
-    what runs between keyframes; the paper does not train it.
+    what runs between keyframes; the paper does not train it.  box: of the boxes of a network that
+    gives them.
     """
 
     class_: float = 2.0
@@ -61,10 +62,11 @@ class LossWeights:
     background: float = 0.0
     passed: float = 1.0
     reused: float = 0.0
+    box: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ('class_', 'dice', 'pixel', 'objectness', 'background', 'passed',
-                     'reused'):
+                     'reused', 'box'):
             value = getattr(self, name)
             if not (isinstance(value, int | float) and value >= 0):
                 raise ValueError(f'loss weight {name} must be at least 0, got {value!r}')
@@ -154,15 +156,9 @@ class MobileInstLoss:
         Everything else as in `passing`. Returns scalars reused_dice, reused_pixel and total.
         """
         moved, resized = self._followed(features.shape, matches, before, after)
-        masks = [kernels[i, m.queries] @ features[i].flatten(1) for i, m in enumerate(moved)]
-        rows = [m.reshape(-1, *features.shape[2:]) for m in masks]
         with torch.autocast(features.device.type, enabled=False):
             count = instance_count(moved, features.device)
-            chosen = torch.cat(rows).float().unsqueeze(0)
-            order = torch.arange(chosen.shape[1], device=features.device)
-            truth = torch.cat([r[m.objects] for r, m in zip(resized, moved, strict=True)])
-            dice, pixel = mask_losses(
-                *gather(chosen, [Match(order, order)], [truth]), count)
+            dice, pixel = mask_losses(*chosen_masks(kernels, features, moved, resized), count)
         weights = self.weights
         total = weights.reused * (weights.dice * dice + weights.pixel * pixel)
         return {'reused_dice': dice, 'reused_pixel': pixel, 'total': total}
@@ -273,6 +269,21 @@ def gather(masks: Tensor, matches: Sequence[Match],
         chosen = F.interpolate(chosen.unsqueeze(0), scale_factor=2.0, mode='bilinear',
                                align_corners=False).squeeze(0)
     return chosen.flatten(1), truth.flatten(1)
+
+
+def chosen_masks(kernels: Tensor, features: Tensor, matches: Sequence[Match],
+                 truth: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Masks of kernels [B,N,D] on features [B,D,h,w] for the pairs alone, and their targets.
+
+    float32 [K, 4 h w] each, as `gather` gives them: for where the masks of all queries are not
+    at hand, or their gradient, as large as they are, is not wanted.
+    """
+    rows = [kernels[i, m.queries].float() @ features[i].float().flatten(1)
+            for i, m in enumerate(matches)]
+    masks = torch.cat(rows).reshape(1, -1, *features.shape[2:])
+    order = torch.arange(masks.shape[1], device=features.device)
+    return gather(masks, [Match(order, order)],
+                  [torch.cat([t[m.objects] for t, m in zip(truth, matches, strict=True)])])
 
 
 def mask_losses(predicted: Tensor, truth: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:

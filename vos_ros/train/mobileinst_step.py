@@ -45,16 +45,24 @@ class Step(nn.Module):
         """Return all loss terms of a batch (of both frames, for clips) and their total."""
         device = self.model.mask_features.weight.device
         targets = [dequantise(t, device) for t in batch.targets]
-        outputs = self.model(to_network(batch.images, device))
-        losses, matches = self._frame(outputs, targets)
+        images = to_network(batch.images, device)
         if batch.later is None:
-            return losses
+            return self._frame(self.model(images), targets)[0]
         after = [dequantise(t, device) for t in batch.later.targets]
-        # Without query passing the second frame is simply one more image.
-        passed = outputs['global_queries'] if passing else None
-        second = self.model(to_network(batch.later.images, device), passed)
-        more, _ = self._frame(second, after)
-        losses = {key: 0.5 * (value + more[key]) for key, value in losses.items()}
+        if passing:
+            outputs = self.model(images)
+            losses, matches = self._frame(outputs, targets)
+            second = self.model(to_network(batch.later.images, device), outputs['global_queries'])
+            more, _ = self._frame(second, after)
+            losses = {key: 0.5 * (value + more[key]) for key, value in losses.items()}
+        else:
+            # Without query passing the second frame is simply one more image.
+            both = self.model(_join(images, to_network(batch.later.images, device)))
+            losses, matches = self._frame(both, targets + after)
+            count = len(targets)
+            outputs = {key: value[:count] for key, value in both.items()}
+            second = {key: value[count:] for key, value in both.items()}
+            matches = matches[:count]
         if passing:
             extra = self.criterion.passing(second, matches, targets, after)
             losses['total'] = losses['total'] + 0.5 * extra.pop('total')
@@ -119,3 +127,10 @@ class Step(nn.Module):
         count = instance_count(matches, masks.device)
         dice, pixel = mask_losses(*gather(masks, matches, resized), count)
         return {'repeated_dice': dice, 'repeated_pixel': pixel}
+
+
+def _join(first: Any, second: Any) -> Any:
+    """Concatenate two batches of images, or of trunk maps."""
+    if isinstance(first, tuple):
+        return tuple(torch.cat(pair) for pair in zip(first, second, strict=True))
+    return torch.cat([first, second])

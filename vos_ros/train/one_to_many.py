@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vos_ros.train.losses import check_targets
-from vos_ros.train.losses import gather
+from vos_ros.train.losses import chosen_masks
 from vos_ros.train.losses import LossWeights
 from vos_ros.train.losses import mask_losses
 from vos_ros.train.losses import Match
@@ -45,13 +45,13 @@ class OneToManyLoss(MobileInstLoss):
 
     def _frame(self, outputs: Mapping[str, Tensor],
                targets: Sequence[Target]) -> tuple[dict[str, Tensor], list[Match]]:
-        logits, masks = outputs['logits'].float(), outputs['masks']
+        logits, masks = outputs['logits'].float(), outputs['masks'].detach()
         check_targets(targets, logits)
         size = (2 * masks.shape[-2], 2 * masks.shape[-1])
         resized = [resize_targets(target, size) for target in targets]
         matches, expected = [], torch.zeros(logits.shape[:2], device=logits.device)
         for i, truth in enumerate(resized):
-            found, expected[i] = assign(masks[i].detach(), truth, self.grid)
+            found, expected[i] = assign(masks[i], truth, self.grid)
             matches.append(found)
         count = logits.new_tensor(float(sum(len(m.queries) for m in matches))).clamp(min=1)
         chosen = torch.cat([logits[i, m.queries] for i, m in enumerate(matches)])
@@ -63,13 +63,52 @@ class OneToManyLoss(MobileInstLoss):
             wanted = F.one_hot(labels[known], logits.shape[-1]).float()
             losses['class'] = F.binary_cross_entropy_with_logits(
                 chosen[known], wanted, reduction='sum') / known.sum()
-        losses['dice'], losses['pixel'] = mask_losses(*gather(masks, matches, resized), count)
+        losses['dice'], losses['pixel'] = mask_losses(*chosen_masks(
+            outputs['kernels'], outputs['mask_features'], matches, resized), count)
         losses['objectness'] = quality_loss(outputs['objectness'].float(), expected).sum() / count
         weights = self.weights
         losses['total'] = (
             weights.class_ * losses['class'] + weights.dice * losses['dice']
             + weights.pixel * losses['pixel'] + weights.objectness * losses['objectness'])
+        if 'boxes' in outputs:
+            losses['box'] = box_loss(outputs['boxes'], matches, resized) / count
+            losses['total'] = losses['total'] + weights.box * losses['box']
         return losses, matches
+
+
+def box_loss(boxes: Tensor, matches: Sequence[Match], truth: Sequence[Tensor]) -> Tensor:
+    """Sum over the pairs of 1 - generalised IoU, plus the L1 distance of centre and sides.
+
+    boxes: float32 [B, N, 4], centre y, x and half the height and width in 0..1.  truth: masks
+    [n, H, W] of each image. The terms are DETR's (Carion et al. 2020), in its proportion.
+    """
+    ours = torch.cat([boxes[i, m.queries] for i, m in enumerate(matches)])
+    wanted = torch.cat([mask_boxes(t)[m.objects] for t, m in zip(truth, matches, strict=True)])
+    distance = (ours - wanted).abs() * ours.new_tensor((1.0, 1.0, 2.0, 2.0))
+    low, high = ours[:, :2] - ours[:, 2:], ours[:, :2] + ours[:, 2:]
+    left, right = wanted[:, :2] - wanted[:, 2:], wanted[:, :2] + wanted[:, 2:]
+    shared = (torch.minimum(high, right) - torch.maximum(low, left)).clamp(min=0).prod(1)
+    hull = (torch.maximum(high, right) - torch.minimum(low, left)).prod(1)
+    union = 4 * (ours[:, 2:].prod(1) + wanted[:, 2:].prod(1)) - shared
+    overlap = shared / union.clamp(min=1e-6) - (hull - union) / hull.clamp(min=1e-6)
+    return (1 - overlap).sum() + 2.5 * distance.sum()
+
+
+def mask_boxes(masks: Tensor) -> Tensor:
+    """Boxes float32 [n, 4] of masks [n, H, W] (soft): centre y, x, half height and width in 0..1.
+
+    A pixel counts from half of the mask's largest value on. An empty mask's box is the picture.
+    """
+    inside = masks > 0.5 * masks.amax((1, 2), keepdim=True)
+    sides = []
+    for axis in (2, 1):
+        line = inside.any(axis).int()
+        length = line.shape[1]
+        first = line.argmax(1)
+        past = length - line.flip(1).argmax(1)
+        sides.append(((first + past) / (2 * length), (past - first) / (2 * length)))
+    (y, height), (x, width) = sides
+    return torch.stack([y, x, height, width], 1).float()
 
 
 def quality_loss(logits: Tensor, wanted: Tensor) -> Tensor:

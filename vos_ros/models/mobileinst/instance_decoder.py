@@ -16,6 +16,7 @@ from torch import nn
 from torch import Tensor
 from torch.nn import functional as F
 
+from vos_ros.models.mobileinst.box_window import BoxWindow
 from vos_ros.models.mobileinst.layers import pointwise
 from vos_ros.models.mobileinst.layers import resize_to
 from vos_ros.models.mobileinst.layers import size_of
@@ -145,11 +146,15 @@ class DecoderStage(nn.Module):
 
 
 class Instances(NamedTuple):
-    """Heads of the decoder: logits [B,N,C], objectness [B,N] (logit), kernels [B,N,K]."""
+    """Heads of the decoder: logits [B,N,C], objectness [B,N] (logit), kernels [B,N,K].
+
+    boxes: float32 [B,N,4] as `BoxWindow` gives them; None without.
+    """
 
     logits: Tensor
     objectness: Tensor
     kernels: Tensor
+    boxes: Tensor | None
 
 
 class InstanceDecoder(nn.Module):
@@ -160,6 +165,8 @@ class InstanceDecoder(nn.Module):
     every object, and its position embedding is that of its place.
     bands: the last 4 * bands numbers of a kernel are the coefficients of a window over the Fourier
     waves of the position (see `fourier_position`), given relative to the query's place.
+    boxes: each query says the box of its object too, and its kernel, which has a coefficient of
+    the constant feature before the waves', is that box's window plus what the kernel head adds.
     """
 
     query_position: Tensor
@@ -167,7 +174,7 @@ class InstanceDecoder(nn.Module):
 
     def __init__(self, global_channels: int, local_channels: int, num_classes: int,
                  num_queries: int, dim: int, heads: int, ffn_dim: int, kernel_dim: int,
-                 rows: int = 0, bands: int = 0) -> None:
+                 rows: int = 0, bands: int = 0, boxes: bool = False) -> None:
         super().__init__()
         self.grid = (rows, num_queries // rows) if rows else None
         self.bands = bands
@@ -197,8 +204,12 @@ class InstanceDecoder(nn.Module):
         nn.init.zeros_(self.objectness_head.bias)
         nn.init.normal_(self.kernel_head.weight, std=0.01)
         nn.init.zeros_(self.kernel_head.bias)
+        self.box: BoxWindow | None = None
         if bands and self.grid is not None:
             self.register_buffer('turn', grid_waves(*self.grid, bands), False)
+        if boxes and self.grid is not None:
+            self.box = BoxWindow(dim, self.grid, bands)
+        elif bands:
             with torch.no_grad():
                 # A bump at the query's place, about a sixth of the picture wide, to begin with.
                 order = torch.arange(1, bands + 1) * math.pi * 0.12
@@ -226,8 +237,15 @@ class InstanceDecoder(nn.Module):
         queries = self.local_stage(queries, self.query_position, x_local)
         queries = queries + self.ffn2(F.relu(self.ffn1(self.ffn_norm(queries))))
         queries = self.out_norm(queries)
+        kernels = self._place(self.kernel_head(queries))
+        boxes = None
+        if self.box is not None:
+            boxes = self.box(queries)
+            window = self.box.window(boxes)
+            look = int(kernels.shape[-1]) - int(window.shape[-1])
+            kernels = torch.cat([kernels[..., :look], kernels[..., look:] + window], -1)
         return Instances(self.class_head(queries), self.objectness_head(queries).squeeze(-1),
-                         self._place(self.kernel_head(queries)))
+                         kernels, boxes)
 
     def _place(self, kernels: Tensor) -> Tensor:
         """Shift the window of each kernel [B,N,D] from the origin to the query's place.

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch import Tensor
 
+from vos_ros.models.mobileinst.box_window import CONSTANT
 from vos_ros.models.mobileinst.efficientnet_lite import EfficientNetLite0
 from vos_ros.models.mobileinst.instance_decoder import fourier_position
 from vos_ros.models.mobileinst.instance_decoder import InstanceDecoder
@@ -51,7 +52,9 @@ class MobileInstConfig:
     the queries lie on a grid of so many rows and num_queries / query_rows columns, begin as what
     the local map holds at their place, and learn from few pictures.  window_bands: Fourier bands
     of the position appended to the mask features (the last 4 * window_bands of kernel_dim), so
-    that a kernel can say where its object lies; needs query_rows.
+    that a kernel can say where its object lies; needs query_rows.  box_windows: each query says
+    its object's box, which opens its window (see `box_window`); a constant feature comes before
+    the waves, so kernel_dim counts one more; needs window_bands.
 
     Raises ValueError naming the field when a value cannot work.
     """
@@ -71,6 +74,7 @@ class MobileInstConfig:
     local_stride: int = 64
     query_rows: int = 0
     window_bands: int = 0
+    box_windows: bool = False
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
@@ -83,7 +87,7 @@ class MobileInstConfig:
         if self.hidden_dim % 4 or self.hidden_dim % self.heads:
             raise ValueError(f'hidden_dim {self.hidden_dim} must be a multiple of 4 (position '
                              f'embedding) and of heads {self.heads}')
-        for name in ('separable', 'inject'):
+        for name in ('separable', 'inject', 'box_windows'):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f'{name} must be true or false, got {getattr(self, name)!r}')
         for name in ('position_bands', 'window_bands', 'query_rows'):
@@ -95,13 +99,21 @@ class MobileInstConfig:
                              f'{self.num_queries}')
         if self.window_bands and not self.query_rows:
             raise ValueError('window_bands needs query_rows')
-        if self.kernel_dim <= 4 * self.window_bands:
+        if self.box_windows and not self.window_bands:
+            raise ValueError('box_windows needs window_bands')
+        if self.kernel_dim <= self.placed_dim:
             raise ValueError(f'kernel_dim {self.kernel_dim} must exceed 4 * window_bands '
-                             f'{4 * self.window_bands}')
+                             f'{4 * self.window_bands}'
+                             + (' and one for the constant' if self.box_windows else ''))
         if self.local_stride not in (8, 16, 32, 64):
             raise ValueError(f'local_stride must be 8, 16, 32 or 64, got {self.local_stride!r}')
         if not 0.0 <= self.drop_path < 1.0:
             raise ValueError(f'drop_path must be in [0, 1), got {self.drop_path!r}')
+
+    @property
+    def placed_dim(self) -> int:
+        """Return how many of a kernel's numbers are about the position, not the look."""
+        return 4 * self.window_bands + self.box_windows
 
     @classmethod
     def from_mapping(cls, mapping: dict[str, Any]) -> 'MobileInstConfig':
@@ -135,11 +147,11 @@ class MobileInst(nn.Module):
             self.position = nn.Conv2d(4 * config.position_bands, config.mask_dim, 1, bias=False)
             nn.init.normal_(self.position.weight, std=0.02)
         self.mask_features = pointwise(
-            config.mask_dim, config.kernel_dim - 4 * config.window_bands)
+            config.mask_dim, config.kernel_dim - config.placed_dim)
         self.instance_decoder = InstanceDecoder(
             channels[3], config.mask_dim, config.num_classes, config.num_queries,
             config.hidden_dim, config.heads, config.ffn_dim, config.kernel_dim,
-            config.query_rows, config.window_bands)
+            config.query_rows, config.window_bands, config.box_windows)
 
     def encode(self, images: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """X_G [B,C6,H/64,W/64], X_mask [B,mask_dim,H/8,W/8], mask features [B,D,H/8,W/8].
@@ -190,6 +202,8 @@ class MobileInst(nn.Module):
         if not self.config.window_bands:
             return features
         waves = fourier_position(*size_of(x_mask), self.config.window_bands, features)
+        if self.config.box_windows:
+            waves = torch.cat([torch.full_like(waves[:, :1], CONSTANT), waves], 1)
         return torch.cat([features, waves.expand(int(features.shape[0]), -1, -1, -1)], 1)
 
     def _placed(self, x_mask: Tensor) -> Tensor:
@@ -209,8 +223,9 @@ class MobileInst(nn.Module):
         local decoder with this frame's X_L (query passing).
 
         Returns logits [B,N,C], objectness [B,N], kernels [B,N,D], mask_features [B,D,H/8,W/8],
-        masks [B,N,H/8,W/8] (logits), global_queries [B,N,hidden], context, and with passed_queries
-        also passed_kernels [B,N,D] and passed_masks [B,N,H/8,W/8].
+        masks [B,N,H/8,W/8] (logits), global_queries [B,N,hidden], context, with box_windows
+        boxes [B,N,4], and with passed_queries also passed_kernels [B,N,D] and passed_masks
+        [B,N,H/8,W/8].
         """
         x_global, x_mask, features, context = self.encode_keyframe(images)
         x_local = pool_local(x_mask, self.config.local_stride)
@@ -225,6 +240,8 @@ class MobileInst(nn.Module):
             'global_queries': queries,
             'context': context,
         }
+        if instances.boxes is not None:
+            out['boxes'] = instances.boxes
         if passed_queries is not None:
             if passed_queries.shape != queries.shape:
                 raise ValueError(f'passed_queries must be {tuple(queries.shape)}, '
