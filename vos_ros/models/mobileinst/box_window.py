@@ -51,7 +51,7 @@ class BoxWindow(nn.Module):
         self.register_buffer('taper', torch.sinc(order / math.pi / (bands + 1)), False)
 
     def forward(self, queries: Tensor) -> Tensor:
-        """Boxes float32 [B,N,4]: centre y and x, half the height and width; the picture is 0..1."""
+        """Boxes float32 [B,N,4]: centre y and x, half height and width, in pictures."""
         with torch.autocast(queries.device.type, enabled=False):
             raw = self.head(queries.float())
             centre = self.place + _REACH * raw[..., :2]
