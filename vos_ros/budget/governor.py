@@ -13,6 +13,7 @@ change shows how far two points are really apart, and the costs are corrected by
 """
 
 from collections import deque
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import itertools
@@ -40,10 +41,13 @@ _OUTLIERS = 1
 # few frames tell of, below the smaller one.
 _SHARE = 0.92
 _SHARE_DOWN = 0.85
-# A better one must do so even if frames took longer by this factor: the hysteresis.  It is put on
-# their cost, not on the p95, because close to the camera's period a little more cost is much more
-# waiting.
-_UP_RATIO = 1.1
+# It must do so even if frames took longer by these factors, after an alarm and for a change up:
+# other programs do not take the same from one second to the next, and close to the camera's period
+# a little more cost is much more waiting, so that a share of the p95 is no margin there.  The
+# frames as they were count, too: after one that took two periods the next image comes fresh, and a
+# replay with dearer frames may look better.
+_DOWN_RATIO = 1.25
+_UP_RATIO = 1.15
 # Where no point is below it, one counts as good as the best when it reaches this many times its
 # p95; and soon after a change only one with this share of the present p95 is worth another.
 _NOTHING = 1.03
@@ -52,7 +56,7 @@ _MUCH = 0.85
 _SETTLING = 2
 _MEMORY_SECONDS = 5.0
 # Seconds that a better point must look good before it is taken.
-_HOLD = 3.0
+_HOLD = 5.0
 # Seconds after any change before the next one up; and within which a change down means that the
 # last one up was wrong.
 _UP_GAP = 10.0
@@ -62,7 +66,10 @@ _REGRET = 10.0
 _BETTER = 0.85
 _DISTRUST = 30.0
 _LONGEST_DISTRUST = 300.0
+# Seconds between two searches of the points: for better ones, and after an alarm that nothing
+# could be done about.
 _LOOK_EVERY = 0.5
+_SEARCH_AGAIN = 0.2
 # Before anything was measured: frames take longer than when they were timed alone.
 _FIRST_RATIO = 1.15
 _FIRST_OUTSIDE = 4.0
@@ -115,8 +122,9 @@ class Governor:
         self._last_change = -math.inf
         self._last_up = -math.inf
         self._next_look = -math.inf
+        self._next_search = -math.inf
         first = Trace({}, (Spent(_FIRST_RATIO, 1.0),), (0.0,), (_FIRST_OUTSIDE,), (0.0,), 0.0)
-        self.index = self._choose(range(len(self.points)), first, _SHARE) if timed else 0
+        self.index = self._choose(range(len(self.points)), [first], _SHARE) if timed else 0
 
     @property
     def point(self) -> OperatingPoint:
@@ -169,9 +177,9 @@ class Governor:
             self._learn()
         before = self.index
         alarm = self._alarm()
-        if alarm:
+        if alarm and now >= self._next_search:
             self._go_down(*alarm, now)
-        else:
+        elif not alarm:
             self._look_up(now)
             if self.unmet and not self._over():
                 self.unmet = ''
@@ -205,16 +213,24 @@ class Governor:
     def _corrected(self, point: OperatingPoint) -> float:
         return self._correction.get(point.heavy_ms, 1.0)
 
-    def _predict(self, index: int, trace: Trace) -> float:
+    def _predict(self, index: int, *traces: Trace) -> float:
+        """Return the worst of what a point would reach with each of some traces."""
         point = self.points[index]
-        return predicted_p95(point, trace, self.budget_ms, self._corrected(point))
+        return max(predicted_p95(point, trace, self.budget_ms, self._corrected(point))
+                   for trace in traces)
 
     def _over(self) -> bool:
         recent = self._here()[-_ENOUGH * 3:]
         return len(recent) >= _ENOUGH and sum(
             r.latency > self.budget_ms for r in recent) > 0.05 * len(recent)
 
-    def _alarm(self) -> tuple[list[Record], Trace] | None:
+    def _traces(self, records: Iterable[Record], ratio: float) -> list[Trace]:
+        """Return what replays need: the frames as they were, and dearer; [] for nothing spent."""
+        records = list(records)
+        traces = (trace_of(records, self.period_ms, dearer) for dearer in (1.0, ratio))
+        return [trace for trace in traces if trace is not None]
+
+    def _alarm(self) -> tuple[list[Record], list[Trace]] | None:
         """Return the frames with too many misses among them, None when there were not.
 
         The shortest window tells of a sudden load: what was before the first miss is no part of
@@ -228,29 +244,31 @@ class Governor:
             records = self._here()[-count:][first if count == _ALARMS[0][0] else 0:]
             slowest = sorted(records, key=lambda record: record.step)[-_OUTLIERS:]
             records = [r for r in records if all(r is not other for other in slowest)]
-            trace = trace_of(records, self.period_ms)
-            if trace is not None and self._predict(self.index, trace) > self.budget_ms:
-                return records, trace
+            traces = self._traces(records, _DOWN_RATIO)
+            if traces and self._predict(self.index, traces[0]) > self.budget_ms:
+                return records, traces
         return None
 
-    def _choose(self, candidates: Sequence[int], trace: Trace, share: float) -> int:
+    def _choose(self, candidates: Sequence[int], traces: Sequence[Trace], share: float) -> int:
         """Return the first candidate predicted to fit, or the one predicted to come nearest."""
         reached = {}
         for index in candidates:
-            reached[index] = self._predict(index, trace)
+            reached[index] = self._predict(index, *traces)
             if reached[index] <= share * self.budget_ms:
                 return index
         # Quality is not given up for next to nothing.
         least = min(reached.values())
         return next(index for index, p95 in reached.items() if p95 <= _NOTHING * least)
 
-    def _go_down(self, records: list[Record], trace: Trace, now: float) -> None:
+    def _go_down(self, records: list[Record], traces: list[Trace], now: float) -> None:
         # A keyframe before its frame is published makes no frame cheaper.
         target = self._choose([index for index in range(self.index, len(self.points))
-                               if self.points[index].late >= self.point.late], trace, _SHARE_DOWN)
+                               if self.points[index].late >= self.point.late], traces, _SHARE_DOWN)
+        trace = traces[0]
         soon = now - self._last_change < _UP_GAP
         if target == self.index or (soon and self._predict(target, trace) > max(
                 _SHARE * self.budget_ms, _MUCH * self._predict(self.index, trace))):
+            self._next_search = now + _SEARCH_AGAIN
             self._cannot(trace)
             return
         if now - self._last_up < _REGRET:
@@ -279,10 +297,10 @@ class Governor:
                 self._next_look = now + _LOOK_EVERY
                 self._scan = iter(range(self.index))
             return
-        trace = trace_of(self._records, self.period_ms, _UP_RATIO)
-        if trace is None:
+        traces = self._traces(self._records, _UP_RATIO)
+        if not traces:
             return
-        p95 = self._predict(candidate, trace)
+        p95 = self._predict(candidate, *traces)
         upto, needed, until = self._distrust
         limit = _SHARE * self.budget_ms
         if candidate <= upto and now < until:
