@@ -11,9 +11,14 @@ from vos_ros.tracking.drawing import contact_sheet
 from vos_ros.tracking.drawing import draw_tracks
 from vos_ros.tracking.drawing import track_colour
 from vos_ros.tracking.labels import LabelPainter
+from vos_ros.tracking.raster import compiled
+from vos_ros.tracking.raster import NativeRaster
+from vos_ros.tracking.raster import PlainRaster
 from vos_ros.tracking.tracks import Tracks
 
 INPUT, MASK = (384, 640), (48, 80)
+RASTERS = [PlainRaster, pytest.param(NativeRaster, marks=pytest.mark.skipif(
+    compiled() is None, reason='the ROS 2 package is not built'))]
 SIZES = [(1080, 1920), (480, 640), (384, 640), (97, 211), (200, 120), (720, 1281), (2, 3)]
 
 
@@ -26,9 +31,10 @@ def blobs(cells, count, seed):
 
 @pytest.mark.parametrize('size', SIZES)
 @pytest.mark.parametrize('threshold', [0.0, -0.2])
-def test_equals_the_plain_way(size, threshold):
+@pytest.mark.parametrize('raster', RASTERS)
+def test_equals_the_plain_way(size, threshold, raster):
     letterbox = Letterbox(size, INPUT)
-    painter = LabelPainter(letterbox, MASK)
+    painter = LabelPainter(letterbox, MASK, raster)
     ids = [3, 900, 65534, 17]
     logits = blobs(painter.cells, len(ids), seed=size[0])
     result = painter.paint(ids, logits, threshold)
@@ -46,12 +52,35 @@ def test_equals_the_plain_way(size, threshold):
         assert set(np.unique(result.label_map)) >= set(ids)
 
 
+@pytest.mark.parametrize('raster', RASTERS)
+@pytest.mark.parametrize(('network_input', 'mask'), [
+    (INPUT, MASK), ((66, 108), (11, 18)), ((60, 100), (12, 20)), ((64, 96), (64, 96))])
+def test_any_stride_and_a_single_mask_up_to_every_border(network_input, mask, raster):
+    painter = LabelPainter(Letterbox((150, 200), network_input), mask, raster)
+    logits = np.full(painter.cells, -1, np.float32)
+    logits[:, -1] = logits[0] = logits[-1] = logits[:, 0] = 1
+    result = painter.paint([7], [logits], 0.0)
+    stride = network_input[0] // mask[0]
+    rows, columns = painter.cells
+    fine = cv2.resize(logits, (columns * stride, rows * stride))
+    height, width = Letterbox((150, 200), network_input).content_size
+    y = ((np.arange(150) + 0.5) * height / 150).astype(int)
+    x = ((np.arange(200) + 0.5) * width / 200).astype(int)
+    expected = np.where(fine[y][:, x] > 1e-6, 7, 0)
+    assert np.mean(result.label_map != expected) < 1e-3
+    assert result.areas[0] == np.count_nonzero(result.label_map)
+    assert tuple(result.boxes[0]) == (0, 0, 200, 150)
+
+
 @pytest.mark.parametrize('size', SIZES)
-def test_boxes_and_areas_are_those_of_the_label_map(size):
-    painter = LabelPainter(Letterbox(size, INPUT), MASK)
+@pytest.mark.parametrize('raster', RASTERS)
+def test_boxes_and_areas_are_those_of_the_label_map(size, raster):
+    painter = LabelPainter(Letterbox(size, INPUT), MASK, raster)
     ids = [1, 2, 3, 4, 5]
     logits = blobs(painter.cells, 4, seed=9) + [np.full(painter.cells, -5, np.float32)]
     result = painter.paint(ids, logits, 0.0)
+    assert np.shares_memory(result.memory, result.label_map)
+    assert result.memory[-result.label_map.nbytes:].tobytes() == result.label_map.tobytes()
     assert result.areas[4] == 0 and not result.boxes[4].any()
     for row, track in enumerate(ids):
         there = result.label_map == track

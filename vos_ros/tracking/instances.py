@@ -169,7 +169,7 @@ class InstanceTracker:
                 [track.logits for track in shown if track.logits is not None], threshold,
                 params.min_part)
             tracks = self._published(shown, labelling)
-        return StepResult(tracks, labelling.label_map, keyframe, clock.finish())
+        return StepResult(tracks, labelling.label_map, keyframe, clock.finish(), labelling.memory)
 
     def finish(self) -> dict[str, float]:
         """Make up for the keyframe that the last step left out; what it finds is shown next.

@@ -1,0 +1,178 @@
+// Copyright 2026 vos_ros developers
+// SPDX-License-Identifier: Apache-2.0
+//
+// The loop over pixels of vos_ros/tracking/labels.py, which says what it is for.  OpenCV and numpy
+// do the same in a dozen calls a track, each over a picture that has left the caches by the next
+// one; here a row is finished before the next is begun.
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+// Wider registers where the processor has them.
+#define WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define WIDE
+#endif
+
+#define EIGHT 8
+typedef float floats __attribute__((vector_size(EIGHT * sizeof(float))));
+typedef int32_t numbers __attribute__((vector_size(EIGHT * sizeof(int32_t))));
+
+// Give the pixels between two cells of a row to an object where it is the highest so far.
+static inline void compete(
+  float left, float right, const float * shares, int count, int32_t object, float * best,
+  int32_t * owner)
+{
+  const float rise = right - left;
+  if (count == EIGHT) {  // the usual stride
+    floats value, highest;
+    numbers holder;
+    memcpy(&value, shares, sizeof(value));
+    memcpy(&highest, best, sizeof(highest));
+    memcpy(&holder, owner, sizeof(holder));
+    value = left + rise * value;
+    const numbers wins = value > highest;
+    holder = (wins & object) | (~wins & holder);
+    highest = (floats)((wins & (numbers)value) | (~wins & (numbers)highest));
+    memcpy(best, &highest, sizeof(highest));
+    memcpy(owner, &holder, sizeof(holder));
+    return;
+  }
+  for (int i = 0; i < count; ++i) {
+    const float value = left + rise * shares[i];
+    if (value > best[i]) {
+      best[i] = value;
+      owner[i] = object;
+    }
+  }
+}
+
+// Return where the run of one object that holds begin ends, at most at limit.
+static inline int run_end(const int32_t * owner, int begin, int limit)
+{
+  const int32_t object = owner[begin];
+  int end = begin + 1;
+  for (; end + EIGHT <= limit; end += EIGHT) {
+    int32_t other = 0;
+    for (int i = 0; i < EIGHT; ++i) {
+      other |= owner[end + i] ^ object;
+    }
+    if (other) {
+      break;
+    }
+  }
+  while (end < limit && owner[end] == object) {
+    ++end;
+  }
+  return end;
+}
+
+static inline float between(const float * above, const float * below, int column, float share)
+{
+  return above[column] + (below[column] - above[column]) * share;
+}
+
+// logits: [n, cell_rows, cell_columns].  spans: [n, 4], first row, first column, last row, last
+// column of the cells above the threshold; last row -1 where there is none.  ids: [n].
+// A cell is stride pixels of a picture of [rows, columns] wide and high.  Its pixel (y, x) covers
+// the frame's rows row_starts[y] up to row_starts[y + 1] and columns likewise, maybe none.
+// shares: [stride], where pixels lie on the way from a cell's centre to the next one's.
+// best, owner: [columns], overwritten.
+// Fills label_map: [row_starts[rows], column_starts[columns]] with the id of the highest logit
+// above the threshold, 0 where none is; adds to areas: [n] and sets boxes: [n, 4] x1 y1 x2 y2,
+// both zero before.
+WIDE void vos_ros_paint_labels(
+  const float * logits, int32_t n, int32_t cell_rows, int32_t cell_columns,
+  const int32_t * spans, const uint16_t * ids, float threshold, int32_t stride,
+  const float * shares, int32_t rows, int32_t columns, const int32_t * row_starts,
+  const int32_t * column_starts, float * best, int32_t * owner, uint16_t * label_map,
+  float * boxes, uint32_t * areas)
+{
+  const int32_t frame_columns = column_starts[columns];
+  for (int y = 0; y < rows; ++y) {
+    const int32_t top = row_starts[y], bottom = row_starts[y + 1];
+    if (top == bottom) {
+      continue;
+    }
+    uint16_t * const line = label_map + (size_t)top * frame_columns;
+    memset(line, 0, (size_t)frame_columns * sizeof(*line));
+    // Cells' centres above and below this row of pixels; at the border the cell itself.
+    const int below = (y + stride - stride / 2) / stride;
+    const int above = below - 1;
+    const float share = above < 0 ? 0.0f : shares[y - above * stride - stride / 2];
+    const int first = above < 0 ? 0 : above;
+    const int second = below < cell_rows ? below : cell_rows - 1;
+
+    // Between cells that are not above the threshold no pixel is.
+    int touched_from = columns, touched_to = 0;
+    for (int k = 0; k < n; ++k) {
+      const int32_t * const span = spans + 4 * k;
+      if (span[2] >= first && span[0] <= second) {
+        const int from = (span[1] - 1) * stride + stride / 2;
+        const int to = (span[3] + 1) * stride + stride / 2;
+        touched_from = from < touched_from ? from : touched_from;
+        touched_to = to > touched_to ? to : touched_to;
+      }
+    }
+    touched_from = touched_from < 0 ? 0 : touched_from;
+    touched_to = touched_to > columns ? columns : touched_to;
+    for (int x = touched_from; x < touched_to; ++x) {
+      best[x] = threshold;
+      owner[x] = 0;
+    }
+
+    for (int k = 0; k < n; ++k) {
+      const int32_t * const span = spans + 4 * k;
+      if (span[2] < first || span[0] > second) {
+        continue;
+      }
+      const float * const upper = logits + ((size_t)k * cell_rows + first) * cell_columns;
+      const float * const lower = logits + ((size_t)k * cell_rows + second) * cell_columns;
+      const int from = span[1] - 1;
+      float left = between(upper, lower, from < 0 ? 0 : from, share);
+      for (int c = from; c <= span[3]; ++c) {
+        const float right =
+          between(upper, lower, c + 1 < cell_columns ? c + 1 : cell_columns - 1, share);
+        if (left > threshold || right > threshold) {
+          const int start = c * stride + stride / 2;
+          const int begin = start < 0 ? 0 : start;
+          const int end = start + stride < columns ? start + stride : columns;
+          compete(
+            left, right, shares + (begin - start), end - begin, k + 1, best + begin,
+            owner + begin);
+        }
+        left = right;
+      }
+    }
+
+    for (int x = touched_from, end; x < touched_to; x = end) {
+      const int32_t object = owner[x];
+      end = run_end(owner, x, touched_to);
+      const int32_t from = column_starts[x], to = column_starts[end];
+      if (!object || from == to) {
+        continue;
+      }
+      const uint16_t id = ids[object - 1];
+      for (int32_t column = from; column < to; ++column) {
+        line[column] = id;
+      }
+      float * const box = boxes + 4 * (object - 1);
+      uint32_t * const area = areas + (object - 1);
+      if (!*area || from < box[0]) {
+        box[0] = (float)from;
+      }
+      if (!*area) {
+        box[1] = (float)top;
+      }
+      if (to > box[2]) {
+        box[2] = (float)to;
+      }
+      box[3] = (float)bottom;
+      *area += (uint32_t)(to - from) * (uint32_t)(bottom - top);
+    }
+    for (int32_t row = 1; row < bottom - top; ++row) {
+      memcpy(line + (size_t)row * frame_columns, line, (size_t)frame_columns * sizeof(*line));
+    }
+  }
+}

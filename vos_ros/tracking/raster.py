@@ -1,0 +1,188 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The loop over pixels of a label map: masks of cells compete for the pixels of a frame.
+
+Twice: compiled (native/paint_labels.c), where the ROS 2 package was built, and with numpy and
+OpenCV for everywhere else, which takes several times as long.
+"""
+
+from collections.abc import Sequence
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Masks = NDArray[np.float32]
+Spans = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A frame's pixels over a small picture's over cells.
+
+    A cell is ``stride`` small pixels wide and high.  The small pixel (y, x) is enlarged to the
+    frame's rows row_starts[y] up to row_starts[y + 1], columns likewise; maybe none.
+    row_starts: int32 [rows + 1].  column_starts: int32 [columns + 1].
+    """
+
+    stride: int
+    row_starts: NDArray[np.int32]
+    column_starts: NDArray[np.int32]
+
+    @property
+    def small_size(self) -> tuple[int, int]:
+        """Return (rows, columns) of the small picture."""
+        return len(self.row_starts) - 1, len(self.column_starts) - 1
+
+
+class Raster(Protocol):
+    """Paints label maps over one grid."""
+
+    def __init__(self, grid: Grid) -> None:
+        """Make the small buffers."""
+
+    def paint(
+            self, ids: Sequence[int], masks: Masks, spans: Spans, threshold: float,
+            label_map: NDArray[np.uint16], boxes: NDArray[np.float32],
+            areas: NDArray[np.uint32]) -> None:
+        """Fill a label map, and set boxes and areas, which are zero before.
+
+        ids: n.  masks: float32 [n, h, w], logits of cells.  spans: int32 [n, 4], first row, first
+        column, last row and last column of a mask's cells above the threshold; the last row is -1
+        where there is none.  label_map: uint16 [H, W].  boxes: float32 [n, 4], x1 y1 x2 y2.
+        areas: uint32 [n].
+        """
+
+
+class NativeRaster:
+    """The compiled loop; only where ``compiled()`` is not None."""
+
+    def __init__(self, grid: Grid) -> None:
+        """Look the function up."""
+        self._function = compiled()
+        rows, columns = grid.small_size
+        odd = 0.5 * (grid.stride % 2)
+        # Where pixels lie on the way from a cell's centre to the next one's.
+        shares = ((np.arange(grid.stride) + 0.5 - odd) / grid.stride).astype(np.float32)
+        best, owner = np.empty(columns, np.float32), np.empty(columns, np.int32)
+        self._kept = (shares, grid.row_starts, grid.column_starts, best, owner)
+        self._fixed = (grid.stride, _address(shares), rows, columns, _address(grid.row_starts),
+                       _address(grid.column_starts), _address(best), _address(owner))
+
+    def paint(
+            self, ids: Sequence[int], masks: Masks, spans: Spans, threshold: float,
+            label_map: NDArray[np.uint16], boxes: NDArray[np.float32],
+            areas: NDArray[np.uint32]) -> None:
+        """Fill a label map, and set boxes and areas, which are zero before."""
+        names = np.array(ids, np.uint16)
+        masks = np.ascontiguousarray(masks)
+        self._function(
+            _address(masks), *masks.shape, _address(spans), _address(names), threshold,
+            *self._fixed, _address(label_map), _address(boxes), _address(areas))
+
+
+class PlainRaster:
+    """The loop by whole pictures, in calls of OpenCV and numpy."""
+
+    def __init__(self, grid: Grid) -> None:
+        """Make the small buffers."""
+        rows, columns = grid.small_size
+        self._grid = grid
+        self._best = np.empty((rows, columns), np.float32)
+        self._small = np.empty((rows, columns), np.uint16)
+        self._same = np.empty(rows * columns, np.uint16)
+        row_counts, column_counts = np.diff(grid.row_starts), np.diff(grid.column_starts)
+        self._row_of = np.repeat(np.arange(rows), row_counts)
+        self._column_of = np.repeat(np.arange(columns), column_counts)
+        # How many frame pixels look at each small pixel; none, where the frame is the smaller one.
+        weights = np.outer(row_counts, column_counts)
+        self._weights: NDArray[Any] = weights.astype(
+            np.uint8 if weights.max() < 256 else np.float32)
+        self._skips = not weights.all()
+
+    def paint(
+            self, ids: Sequence[int], masks: Masks, spans: Spans, threshold: float,
+            label_map: NDArray[np.uint16], boxes: NDArray[np.float32],
+            areas: NDArray[np.uint32]) -> None:
+        """Fill a label map, and set boxes and areas, which are zero before."""
+        self._best.fill(threshold)
+        self._small.fill(0)
+        regions = [self._compete(track, mask, span)
+                   for track, mask, span in zip(ids, masks, spans.tolist(), strict=True)]
+        for row, (track, region) in enumerate(zip(ids, regions, strict=True)):
+            if region is not None:
+                areas[row] = self._measure(track, region, boxes[row])
+        # Taking rows copies them whole; columns are rows of the picture turned, and turning it
+        # twice costs less than taking them one by one.
+        wide = cv2.transpose(cv2.transpose(self._small).take(self._column_of, axis=0))
+        np.take(wide, self._row_of, axis=0, out=label_map, mode='clip')
+
+    def _compete(
+            self, track: int, mask: Masks, span: list[int]) -> tuple[slice, slice] | None:
+        first_row, first_column, last_row, last_column = span
+        if last_row < 0:
+            return None
+        stride = self._grid.stride
+        # One cell of margin: linear interpolation carries a mask up to a cell over its edge.
+        top, bottom = max(0, first_row - 1), min(mask.shape[0], last_row + 2)
+        left, right = max(0, first_column - 1), min(mask.shape[1], last_column + 2)
+        size = ((right - left) * stride, (bottom - top) * stride)
+        fine = cv2.resize(mask[top:bottom, left:right], size, interpolation=cv2.INTER_LINEAR)
+        region = (slice(top * stride, min(bottom * stride, self._best.shape[0])),
+                  slice(left * stride, min(right * stride, self._best.shape[1])))
+        best, small = self._best[region], self._small[region]
+        fine = fine[:best.shape[0], :best.shape[1]]
+        wins = cv2.compare(fine, best, cv2.CMP_GT)
+        # Copying from a picture of the id is faster than setting elements to it.
+        same = self._same[:small.size]
+        same.fill(track)
+        cv2.copyTo(same.reshape(small.shape), wins, small)
+        cv2.max(fine, best, dst=best)
+        return region
+
+    def _measure(
+            self, track: int, region: tuple[slice, slice], box: NDArray[np.float32]) -> int:
+        weights = self._weights[region]
+        here = (self._small[region] == track).view(np.uint8)
+        if self._skips:
+            here[weights == 0] = 0
+        x, y, width, height = cv2.boundingRect(here)
+        if not width:
+            return 0
+        inside = (slice(y, y + height), slice(x, x + width))
+        # The sum of the weights over the mask: none is negative.
+        area = round(cv2.norm(weights[inside], cv2.NORM_L1, here[inside]))
+        top, left = y + region[0].start, x + region[1].start
+        rows, columns = self._grid.row_starts, self._grid.column_starts
+        box[:] = columns[left], rows[top], columns[left + width], rows[top + height]
+        return area
+
+
+def compiled() -> Any:
+    """Return the compiled loop, None where the ROS 2 package was not built."""
+    return _COMPILED
+
+
+def _load() -> Any:
+    try:
+        function = ctypes.CDLL('libvos_ros_labels.so').vos_ros_paint_labels
+    except (OSError, AttributeError):
+        return None
+    number, address = ctypes.c_int32, ctypes.c_void_p
+    function.restype = None
+    function.argtypes = [
+        address, number, number, number, address, address, ctypes.c_float,
+        number, address, number, number, address, address, address, address,
+        address, address, address]
+    return function
+
+
+_COMPILED = _load()
+
+
+def _address(array: NDArray[Any]) -> int:
+    return array.__array_interface__['data'][0]
