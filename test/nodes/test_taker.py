@@ -35,7 +35,7 @@ def test_every_message_comes_on_its_thread_and_none_after_stop(ros):
     def received(data, info):
         assert info['received_timestamp'] >= info['source_timestamp'] > 0
         threads.add(threading.get_ident())
-        words.append(deserialize_message(data, String).data)
+        words.append(deserialize_message(bytes(data), String).data)
 
     taker, publisher, errors = start(ros, received)
     sent = [str(number) for number in range(50)]

@@ -32,6 +32,8 @@ _PLAIN = (0x0000, 0x0006)
 _LITTLE = b'\x00\x01\x00\x00'
 _END = b'\x00'
 
+Serialised = bytes | NDArray[np.uint8]
+
 
 class CdrError(ValueError):
     """Bytes that are not the message they should be; the message names the field."""
@@ -62,12 +64,12 @@ class RawCompressedImage:
 class _Reader:
     """Takes field after field; raises CdrError where the bytes end too early."""
 
-    def __init__(self, data: bytes, kind: str) -> None:
+    def __init__(self, data: Serialised, kind: str) -> None:
         self._kind = kind
-        self._bytes = memoryview(data)
+        self._bytes = data.data if isinstance(data, np.ndarray) else memoryview(data)
         if len(data) < _ENCAPSULATION:
             raise CdrError(f'{kind}: {len(data)} bytes are no CDR message')
-        representation = int.from_bytes(data[:2], 'big')
+        representation = int.from_bytes(self._bytes[:2], 'big')
         if representation & ~1 not in _PLAIN:
             raise CdrError(f'{kind}: representation 0x{representation:04x} is not plain CDR')
         self._order = '<' if representation & 1 else '>'
@@ -119,7 +121,7 @@ class _Reader:
         return CdrError(f'{self._kind}: {len(self._bytes)} bytes end within {name}')
 
 
-def read_image(data: bytes) -> RawImage:
+def read_image(data: Serialised) -> RawImage:
     """Return a serialised sensor_msgs/Image; raise CdrError if it is none."""
     reader = _Reader(data, 'image')
     header = reader.header()
@@ -132,7 +134,7 @@ def read_image(data: bytes) -> RawImage:
     return RawImage(header, height, width, encoding, is_bigendian, step, pixels)
 
 
-def read_compressed_image(data: bytes) -> RawCompressedImage:
+def read_compressed_image(data: Serialised) -> RawCompressedImage:
     """Return a serialised sensor_msgs/CompressedImage; raise CdrError if it is none."""
     reader = _Reader(data, 'compressed image')
     header = reader.header()
@@ -142,24 +144,33 @@ def read_compressed_image(data: bytes) -> RawCompressedImage:
     return RawCompressedImage(header, kind, coded)
 
 
-READERS: dict[str, Callable[[bytes], RawImage | RawCompressedImage]] = {
+READERS: dict[str, Callable[[Serialised], RawImage | RawCompressedImage]] = {
     'sensor_msgs/msg/Image': read_image,
     'sensor_msgs/msg/CompressedImage': read_compressed_image,
 }
 
 
-def label_map(header: Header, labels: NDArray[np.uint16]) -> bytes:
+def label_map(
+        header: Header, labels: NDArray[np.uint16], memory: NDArray[np.uint8] | None = None,
+        ) -> NDArray[np.uint8]:
     """Return a label map, uint16 [H, W], as a serialised sensor_msgs/Image of encoding mono16.
 
-    The pixels are copied once; in an Image they would be copied into it and out of it again.
+    memory: ``StepResult.label_memory``, uint8 [n], which ends with the pixels.  The fields before
+    them are written there, if there is room, and no pixel is copied.
     """
-    labels = np.ascontiguousarray(labels)
     frame_id = header.frame_id.encode() + _END
     padding = -len(frame_id) % 4
-    return b''.join((_LITTLE, struct.pack(
+    fields = _LITTLE + struct.pack(
         f'<iII{len(frame_id)}s{padding}xIII7sBII', header.stamp.sec, header.stamp.nanosec,
         len(frame_id), frame_id, *labels.shape, 7, b'mono16\0', sys.byteorder == 'big',
-        labels.shape[1] * labels.itemsize, labels.nbytes), labels.data))
+        labels.shape[1] * labels.itemsize, labels.nbytes)
+    whole = len(fields) + labels.nbytes
+    if memory is None or len(memory) < whole:
+        memory = np.empty(whole, np.uint8)
+        memory[len(fields):].view(np.uint16)[:] = labels.ravel()
+    message = memory[len(memory) - whole:]
+    message[:len(fields)] = np.frombuffer(fields, np.uint8)
+    return message
 
 
 def track_array(header: Header, result: StepResult) -> bytes:
