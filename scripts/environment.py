@@ -229,7 +229,7 @@ def build(distro: str, python: Path) -> None:
     """
     tail = suffix(distro)
     install = ROOT / f'install{tail}'
-    sources = [ROOT / 'CMakeLists.txt', ROOT / 'package.xml', ROOT / 'native/paint_labels.c',
+    sources = [ROOT / 'CMakeLists.txt', ROOT / 'package.xml', ROOT / 'native/labels.c',
                *sorted((ROOT / 'msg').glob('*.msg')), *sorted((ROOT / 'srv').glob('*.srv'))]
     names = [str(p.relative_to(ROOT))
              for folder in ('scripts/nodes', 'config', 'launch', 'weights')

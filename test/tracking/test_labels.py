@@ -99,8 +99,9 @@ def test_each_frame_is_its_own():
     assert second.areas.shape == (0,) and second.boxes.shape == (0, 4)
 
 
-def test_crumbs_are_swept_and_halves_are_kept():
-    painter = LabelPainter(Letterbox((480, 640), INPUT), MASK)
+@pytest.mark.parametrize('raster', RASTERS)
+def test_crumbs_are_swept_and_halves_are_kept(raster):
+    painter = LabelPainter(Letterbox((480, 640), INPUT), MASK, raster)
     mask = np.full(painter.cells, -4, np.float32)
     mask[5:15, 5:15] = mask[5:15, 20:28] = 4        # an object behind a pole: 100 and 80 cells
     mask[30:33, 30:33] = 4                          # a crumb
@@ -110,6 +111,20 @@ def test_crumbs_are_swept_and_halves_are_kept():
     assert np.array_equal(mask, kept)
     assert (whole[308:322, 308:322] == 3).all() and not swept[280:350, 280:350].any()
     assert np.array_equal(swept[:200], whole[:200]) and (swept[60:140, 210:270] == 3).all()
+
+
+@pytest.mark.skipif(compiled() is None, reason='the ROS 2 package is not built')
+@pytest.mark.parametrize('min_part', [0.0, 0.1, 1.0])
+def test_both_loops_sweep_and_paint_the_same(min_part):
+    results = []
+    for raster in (PlainRaster, NativeRaster):
+        painter = LabelPainter(Letterbox((480, 640), INPUT), MASK, raster)
+        logits = [*blobs(painter.cells, 6, seed=11), np.full(painter.cells, 9, np.float32)]
+        logits[2] = np.where(np.arange(logits[2].size).reshape(logits[2].shape) % 2, 3, -3)
+        results.append(painter.paint(list(range(1, 8)), logits, 0.1, min_part))
+    plain, native = results
+    assert np.mean(plain.label_map != native.label_map) < 1e-4
+    assert np.abs(plain.areas.astype(int) - native.areas).max() < 30
 
 
 def test_padding_is_no_part_of_a_frame():

@@ -156,10 +156,9 @@ class InstanceTracker:
                 masks = self._network.reuse(image, kernels, self._context)
             self._frame += 1
             masks = masks[:, :painter.cells[0], :painter.cells[1]]
-            footprints = (masks > threshold).reshape(
-                len(shown), painter.cells[0] * painter.cells[1])
-            for track, mask, footprint in zip(shown, masks, footprints, strict=True):
-                track.logits, track.footprint = mask, footprint
+            for track, mask in zip(shown, masks, strict=True):
+                # What it covers is asked for on keyframes only.
+                track.logits, track.footprint = mask, None
             if not due:
                 self._since_keyframe += 1
         with clock.stage('labels'):
@@ -254,6 +253,8 @@ class InstanceTracker:
         It must be large enough, lie where the track was, and not on what another track now holds.
         """
         before = track.footprint
+        if before is None and track.logits is not None:
+            before = (track.logits > mask_logit(params.mask_threshold)).ravel()
         if before is None \
                 or np.count_nonzero(footprint) < max(1.0, params.min_area * footprint.size):
             return False
@@ -278,8 +279,10 @@ class InstanceTracker:
         gone = {track.id for track in removed}
         tracks = sorted([track for track in self._table.tracks if track.confirmed] + removed,
                         key=lambda track: track.id)
-        areas = [int(labelling.areas[rows[t.id]]) if t.id in rows else 0 for t in tracks]
-        boxes = [labelling.boxes[rows[t.id]] if t.id in rows else np.zeros(4) for t in tracks]
+        # The last of each for those that are not shown.
+        all_areas, all_boxes = [*labelling.areas.tolist(), 0], [*labelling.boxes.tolist(), [0] * 4]
+        areas = [all_areas[rows.get(track.id, -1)] for track in tracks]
+        boxes = [all_boxes[rows.get(track.id, -1)] for track in tracks]
         classes = [int(track.class_probs.argmax()) for track in tracks]
         return Tracks(
             ids=np.array([track.id for track in tracks], np.uint32),

@@ -10,23 +10,17 @@ and still be exact on the large one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vos_ros.runtime.letterbox import Letterbox
 from vos_ros.tracking.raster import compiled
 from vos_ros.tracking.raster import Grid
-from vos_ros.tracking.raster import Masks
 from vos_ros.tracking.raster import NativeRaster
 from vos_ros.tracking.raster import PlainRaster
 from vos_ros.tracking.raster import Raster
-from vos_ros.tracking.raster import Spans
 
-# So many parts can be numbered in 16 bits, which is faster.
-_MOST_SHORT = 65535
 # Bytes before a label map for the head of the message that it becomes part of.
 _ROOM = 256
 
@@ -81,61 +75,9 @@ class LabelPainter:
         boxes = np.zeros((len(ids), 4), np.float32)
         areas = np.zeros(len(ids), np.uint32)
         masks = np.array(logits, np.float32).reshape(len(logits), *self.cells)
-        masks, spans = without_crumbs(masks, threshold, min_part)
+        spans = self._raster.sweep(masks, threshold, min_part)
         self._raster.paint(ids, masks, spans, threshold, label_map, boxes, areas)
         return Labelling(label_map, boxes, areas, memory)
-
-
-def without_crumbs(masks: Masks, threshold: float, min_part: float) -> tuple[Masks, Spans]:
-    """Take out of masks the parts that are small beside their largest one.
-
-    masks: logits, float32 [n, h, w], changed in place.  Parts hang together by cells, diagonals
-    too.  Returns the masks and what they span, int32 [n, 4]: first row, first column, last
-    row, last column of the cells above the threshold; the last row is -1 where there is none.
-    """
-    n, rows, columns = masks.shape
-    # All masks in one picture, one below the other with an empty row between: finding the parts
-    # costs one call instead of one a mask.
-    inside = np.zeros((n, rows + 1, columns), np.uint8)
-    np.greater(masks, threshold, out=inside[:, :rows].view(bool))
-    spans = np.full((n, 4), (rows, columns, -1, -1), np.int32)
-    if not n:
-        return masks, spans
-    picture = inside.reshape(n * (rows + 1), columns)
-    # No two parts touch, not at a corner either.
-    most = ((picture.shape[0] + 1) // 2) * ((columns + 1) // 2)
-    _, parts, stats, _ = cv2.connectedComponentsWithStats(
-        picture, connectivity=8, ltype=cv2.CV_16U if most < _MOST_SHORT else cv2.CV_32S)
-    # There are a few parts a mask: plain Python is done before numpy has started.
-    found: list[list[tuple[int, int, int, int, int, int]]] = [[] for _ in range(n)]
-    for label, (x, y, width, height, area) in enumerate(stats[1:].tolist(), 1):
-        owner, top = divmod(y, rows + 1)
-        found[owner].append((area, label, x, top, width, height))
-    # What the logits of each part may reach: a crumb's stay below the threshold.
-    ceilings = np.full(len(stats), np.inf, np.float32)
-    for row, pieces in enumerate(found):
-        if len(pieces) > 1:
-            least = min_part * max(pieces)[0]
-            crumbs = [piece for piece in pieces if piece[0] < least]
-            if crumbs:
-                for piece in crumbs:
-                    ceilings[piece[1]] = threshold - 1
-                here: NDArray[Any] = parts[row * (rows + 1):(row + 1) * (rows + 1) - 1]
-                np.minimum(masks[row], ceilings.take(here), out=masks[row])
-                pieces = [piece for piece in pieces if piece[0] >= least]
-        if pieces:
-            spans[row] = _span(pieces, rows, columns)
-    return masks, spans
-
-
-def _span(
-        pieces: Sequence[tuple[int, int, int, int, int, int]], rows: int, columns: int,
-        ) -> tuple[int, int, int, int]:
-    first_row, first_column, last_row, last_column = rows, columns, -1, -1
-    for _, _, left, top, width, height in pieces:
-        first_row, last_row = min(first_row, top), max(last_row, top + height - 1)
-        first_column, last_column = min(first_column, left), max(last_column, left + width - 1)
-    return first_row, first_column, last_row, last_column
 
 
 def _starts(frame_side: int, small_side: int) -> NDArray[np.int32]:

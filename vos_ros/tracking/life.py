@@ -24,7 +24,8 @@ class Track:
 
     id: 0 until the track is confirmed.  missed: keyframes since an instance last confirmed it.
     hits: keyframes that did, in a row.  logits: its mask in the current frame, [h, w] over the
-    cells that the frame covers, None while lost.  footprint: bool [h·w], the same mask decided.
+    cells that the frame covers, None while lost.  footprint: bool [h·w], the same mask decided,
+    None on frames between keyframes.
     born: number of the frame that it was first published in.
     """
 

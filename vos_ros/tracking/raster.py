@@ -1,8 +1,8 @@
 # Copyright 2026 vos_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The loop over pixels of a label map: masks of cells compete for the pixels of a frame.
+"""The loops over a label map: masks of cells are swept, and compete for the pixels of a frame.
 
-Twice: compiled (native/paint_labels.c), where the ROS 2 package was built, and with numpy and
+Twice: compiled (native/labels.c), where the ROS 2 package was built, and with numpy and
 OpenCV for everywhere else, which takes several times as long.
 """
 
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 Masks = NDArray[np.float32]
 Spans = NDArray[np.int32]
+
+# So many parts can be numbered in 16 bits, which is faster.
+_MOST_SHORT = 65535
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,23 @@ class Raster(Protocol):
     def __init__(self, grid: Grid) -> None:
         """Make the small buffers."""
 
+    def sweep(self, masks: Masks, threshold: float, min_part: float) -> Spans:
+        """Take out of masks the parts that are small beside their largest one; say what they span.
+
+        masks: logits of cells, float32 [n, h, w], without gaps, changed in place.  Parts hang
+        together by cells, diagonal ones too.  Returns int32 [n, 4]: first row, first column, last
+        row and last column of the cells above the threshold; the last row is -1 where there is
+        none.
+        """
+
     def paint(
             self, ids: Sequence[int], masks: Masks, spans: Spans, threshold: float,
             label_map: NDArray[np.uint16], boxes: NDArray[np.float32],
             areas: NDArray[np.uint32]) -> None:
         """Fill a label map, and set boxes and areas, which are zero before.
 
-        ids: n.  masks: float32 [n, h, w], logits of cells.  spans: int32 [n, 4], first row, first
-        column, last row and last column of a mask's cells above the threshold; the last row is -1
-        where there is none.  label_map: uint16 [H, W].  boxes: float32 [n, 4], x1 y1 x2 y2.
-        areas: uint32 [n].
+        ids: n.  masks, spans: see ``sweep``.  label_map: uint16 [H, W].  boxes: float32 [n, 4],
+        x1 y1 x2 y2.  areas: uint32 [n].
         """
 
 
@@ -63,7 +73,8 @@ class NativeRaster:
 
     def __init__(self, grid: Grid) -> None:
         """Look the function up."""
-        self._function = compiled()
+        self._compiled = compiled()
+        self._scratch = np.empty(0, np.int32)
         rows, columns = grid.small_size
         odd = 0.5 * (grid.stride % 2)
         # Where pixels lie on the way from a cell's centre to the next one's.
@@ -73,14 +84,24 @@ class NativeRaster:
         self._fixed = (grid.stride, _address(shares), rows, columns, _address(grid.row_starts),
                        _address(grid.column_starts), _address(best), _address(owner))
 
+    def sweep(self, masks: Masks, threshold: float, min_part: float) -> Spans:
+        """Take small parts out of masks and say what is left."""
+        n, rows, columns = masks.shape
+        spans = np.empty((n, 4), np.int32)
+        if len(self._scratch) < 7 * rows * columns:
+            self._scratch = np.empty(7 * rows * columns, np.int32)
+        self._compiled.vos_ros_sweep_masks(
+            _address(masks), n, rows, columns, threshold, min_part, _address(spans),
+            _address(self._scratch))
+        return spans
+
     def paint(
             self, ids: Sequence[int], masks: Masks, spans: Spans, threshold: float,
             label_map: NDArray[np.uint16], boxes: NDArray[np.float32],
             areas: NDArray[np.uint32]) -> None:
         """Fill a label map, and set boxes and areas, which are zero before."""
         names = np.array(ids, np.uint16)
-        masks = np.ascontiguousarray(masks)
-        self._function(
+        self._compiled.vos_ros_paint_labels(
             _address(masks), *masks.shape, _address(spans), _address(names), threshold,
             *self._fixed, _address(label_map), _address(boxes), _address(areas))
 
@@ -103,6 +124,42 @@ class PlainRaster:
         self._weights: NDArray[Any] = weights.astype(
             np.uint8 if weights.max() < 256 else np.float32)
         self._skips = not weights.all()
+
+    def sweep(self, masks: Masks, threshold: float, min_part: float) -> Spans:
+        """Take small parts out of masks and say what is left."""
+        n, rows, columns = masks.shape
+        # All masks in one picture, one below the other with an empty row between: finding the
+        # parts costs one call instead of one a mask.
+        inside = np.zeros((n, rows + 1, columns), np.uint8)
+        np.greater(masks, threshold, out=inside[:, :rows].view(bool))
+        spans = np.full((n, 4), (rows, columns, -1, -1), np.int32)
+        if not n:
+            return spans
+        picture = inside.reshape(n * (rows + 1), columns)
+        # No two parts touch, not at a corner either.
+        most = ((picture.shape[0] + 1) // 2) * ((columns + 1) // 2)
+        _, parts, stats, _ = cv2.connectedComponentsWithStats(
+            picture, connectivity=8, ltype=cv2.CV_16U if most < _MOST_SHORT else cv2.CV_32S)
+        # There are a few parts a mask: plain Python is done before numpy has started.
+        found: list[list[tuple[int, int, int, int, int, int]]] = [[] for _ in range(n)]
+        for label, (x, y, width, height, area) in enumerate(stats[1:].tolist(), 1):
+            owner, top = divmod(y, rows + 1)
+            found[owner].append((area, label, x, top, width, height))
+        # What the logits of each part may reach: a crumb's stay below the threshold.
+        ceilings = np.full(len(stats), np.inf, np.float32)
+        for row, pieces in enumerate(found):
+            if len(pieces) > 1:
+                least = min_part * max(pieces)[0]
+                crumbs = [piece for piece in pieces if piece[0] < least]
+                if crumbs:
+                    for piece in crumbs:
+                        ceilings[piece[1]] = threshold - 1
+                    here: NDArray[Any] = parts[row * (rows + 1):(row + 1) * (rows + 1) - 1]
+                    np.minimum(masks[row], ceilings.take(here), out=masks[row])
+                    pieces = [piece for piece in pieces if piece[0] >= least]
+            if pieces:
+                spans[row] = _span(pieces, rows, columns)
+        return spans
 
     def paint(
             self, ids: Sequence[int], masks: Masks, spans: Spans, threshold: float,
@@ -162,23 +219,36 @@ class PlainRaster:
         return area
 
 
+def _span(
+        pieces: Sequence[tuple[int, int, int, int, int, int]], rows: int, columns: int,
+        ) -> tuple[int, int, int, int]:
+    first_row, first_column, last_row, last_column = rows, columns, -1, -1
+    for _, _, left, top, width, height in pieces:
+        first_row, last_row = min(first_row, top), max(last_row, top + height - 1)
+        first_column, last_column = min(first_column, left), max(last_column, left + width - 1)
+    return first_row, first_column, last_row, last_column
+
+
 def compiled() -> Any:
-    """Return the compiled loop, None where the ROS 2 package was not built."""
+    """Return the library with the compiled loops, None where the ROS 2 package was not built."""
     return _COMPILED
 
 
 def _load() -> Any:
     try:
-        function = ctypes.CDLL('libvos_ros_labels.so').vos_ros_paint_labels
+        library = ctypes.CDLL('libvos_ros_labels.so')
+        sweep, paint = library.vos_ros_sweep_masks, library.vos_ros_paint_labels
     except (OSError, AttributeError):
         return None
     number, address = ctypes.c_int32, ctypes.c_void_p
-    function.restype = None
-    function.argtypes = [
+    sweep.restype = paint.restype = None
+    sweep.argtypes = [
+        address, number, number, number, ctypes.c_float, ctypes.c_float, address, address]
+    paint.argtypes = [
         address, number, number, number, address, address, ctypes.c_float,
         number, address, number, number, address, address, address, address,
         address, address, address]
-    return function
+    return library
 
 
 _COMPILED = _load()

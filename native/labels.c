@@ -1,9 +1,9 @@
 // Copyright 2026 vos_ros developers
 // SPDX-License-Identifier: Apache-2.0
 //
-// The loop over pixels of vos_ros/tracking/labels.py, which says what it is for.  OpenCV and numpy
-// do the same in a dozen calls a track, each over a picture that has left the caches by the next
-// one; here a row is finished before the next is begun.
+// The loops over cells and pixels of vos_ros/tracking/labels.py, which says what they are for.
+// OpenCV and numpy do the same in a dozen calls a track, each over a picture that has left the
+// caches by the next one; here a row is finished before the next is begun.
 
 #include <stdint.h>
 #include <string.h>
@@ -71,6 +71,92 @@ static inline int run_end(const int32_t * owner, int begin, int limit)
 static inline float between(const float * above, const float * below, int column, float share)
 {
   return above[column] + (below[column] - above[column]) * share;
+}
+
+// Cells that hang together: how many, and what they span.
+typedef struct
+{
+  int32_t area, first_row, first_column, last_row, last_column;
+} part;
+
+// Number the cells of a mask that hang together with the one at start, diagonal ones included.
+// parts: [rows, columns], 0 where a cell was not reached yet.  waiting: [rows * columns].
+static part follow(
+  const float * mask, int rows, int columns, float threshold, int start, int32_t number,
+  int32_t * parts, int32_t * waiting)
+{
+  part found = {0, rows, columns, -1, -1};
+  int left = 1;
+  waiting[0] = start;
+  parts[start] = number;
+  while (left) {
+    const int cell = waiting[--left], row = cell / columns, column = cell % columns;
+    ++found.area;
+    found.first_row = row < found.first_row ? row : found.first_row;
+    found.last_row = row > found.last_row ? row : found.last_row;
+    found.first_column = column < found.first_column ? column : found.first_column;
+    found.last_column = column > found.last_column ? column : found.last_column;
+    for (int y = row ? row - 1 : 0; y <= row + 1 && y < rows; ++y) {
+      for (int x = column ? column - 1 : 0; x <= column + 1 && x < columns; ++x) {
+        const int next = y * columns + x;
+        if (mask[next] > threshold && !parts[next]) {
+          parts[next] = number;
+          waiting[left++] = next;
+        }
+      }
+    }
+  }
+  return found;
+}
+
+// masks: [n, rows, columns], where parts smaller than min_part of the mask's largest are set below
+// the threshold.  spans: [n, 4], set to the first row, first column, last row, last column of what
+// is left above it; last row -1 where there is nothing.  scratch: [7 * rows * columns].
+void vos_ros_sweep_masks(
+  float * masks, int32_t n, int32_t rows, int32_t columns, float threshold, float min_part,
+  int32_t * spans, int32_t * scratch)
+{
+  const int cells = rows * columns;
+  int32_t * const parts = scratch, * const waiting = scratch + cells;
+  part * const found = (part *)(scratch + 2 * cells);
+  for (int k = 0; k < n; ++k) {
+    float * const mask = masks + (size_t)k * cells;
+    int32_t count = 0, largest = 0;
+    memset(parts, 0, (size_t)cells * sizeof(*parts));
+    for (int cell = 0; cell < cells; ++cell) {
+      if (mask[cell] > threshold && !parts[cell]) {
+        found[count] =
+          follow(mask, rows, columns, threshold, cell, count + 1, parts, waiting);
+        largest = found[count].area > largest ? found[count].area : largest;
+        ++count;
+      }
+    }
+    const float least = min_part * (float)largest;
+    part kept = {0, rows, columns, -1, -1};
+    int crumbs = 0;
+    for (int i = 0; i < count; ++i) {
+      const part one = found[i];
+      if ((float)one.area < least) {
+        ++crumbs;
+        continue;
+      }
+      kept.first_row = one.first_row < kept.first_row ? one.first_row : kept.first_row;
+      kept.last_row = one.last_row > kept.last_row ? one.last_row : kept.last_row;
+      kept.first_column =
+        one.first_column < kept.first_column ? one.first_column : kept.first_column;
+      kept.last_column = one.last_column > kept.last_column ? one.last_column : kept.last_column;
+    }
+    for (int cell = 0; crumbs && cell < cells; ++cell) {
+      if (parts[cell] && (float)found[parts[cell] - 1].area < least) {
+        mask[cell] = threshold - 1;
+      }
+    }
+    int32_t * const span = spans + 4 * k;
+    span[0] = kept.first_row;
+    span[1] = kept.first_column;
+    span[2] = kept.last_row;
+    span[3] = kept.last_column;
+  }
 }
 
 // logits: [n, cell_rows, cell_columns].  spans: [n, 4], first row, first column, last row, last
