@@ -73,8 +73,10 @@ class MobileInst:
         sides = free_sides(self.input_size)
 
         def load(name: str) -> Graph:
+            # One of them runs at a time, so they share what they compute in; a plan would hold its
+            # block for each of them.
             return Graph(package.graphs[name], threads, providers, spinning=spinning, arena=arena,
-                         sides=sides)
+                         plan=False, shared=arena, sides=sides)
 
         self._key = load('key')
         messages = self._key.messages
