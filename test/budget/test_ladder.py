@@ -16,6 +16,7 @@ from vos_ros.budget.ladder import memory_points
 from vos_ros.budget.ladder import MemoryBounds
 from vos_ros.budget.ladder import short_sides
 from vos_ros.budget.ladder import SizeCost
+from vos_ros.budget.ladder import working_costs
 
 COSTS = [SizeCost((320, 448), 30.0, 35.0), SizeCost((256, 384), 20.0, 24.0),
          SizeCost((192, 256), 10.0, 12.0)]
@@ -88,6 +89,23 @@ def test_memory_points_stay_within_the_bounds():
     tight = memory_points(COSTS, replace(
         bounds, working_memory_max_frames=6, min_top_k=30, long_term=False), 0)
     assert all(set(p.settings) == {'short_side', 'mem_every'} for p in tight)
+
+
+def test_writing_the_memory_is_what_comes_late():
+    points = memory_points([SizeCost((320, 320), 30.0, 48.0), SizeCost((256, 256), 20.0, 19.0)],
+                           MemoryBounds(5, 5, 10, 5, 30, 30, False), 0)
+    assert [(p.light_ms, p.heavy_ms, p.late) for p in points[:2]] == [
+        (30.0, 18.0, True), (20.0, 1.0, True)]
+
+
+@pytest.mark.parametrize(('side', 'expected'), [
+    (480, [(320, 30.0), (256, 20.0), (192, 10.0)]), (320, [(320, 30.0), (256, 20.0), (192, 10.0)]),
+    (256, [(256, 20.0), (192, 10.0)]), (128, [(192, 10.0 * (128 / 192) ** 2)])])
+def test_sizes_above_the_images_are_one(side, expected):
+    found = working_costs(COSTS, side)
+    assert [(min(cost.size), cost.light_ms) for cost in found] == expected
+    assert found[0].heavy_ms / found[0].light_ms == pytest.approx(
+        COSTS[-len(found)].heavy_ms / COSTS[-len(found)].light_ms)
 
 
 @pytest.fixture

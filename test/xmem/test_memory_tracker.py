@@ -51,6 +51,31 @@ def test_no_objects_no_work(tracker: MemoryTracker) -> None:
     assert tracker.probabilities is None
 
 
+def test_a_memory_written_late_changes_no_result(tiny: Any) -> None:
+    plain, late = MemoryTracker(tiny, PARAMS), MemoryTracker(tiny, PARAMS)
+    late.late = True
+    written = 0
+    for number in range(14):
+        mask = block((7, 4, 4), (3, 36, 60)) if number == 0 else \
+            block((9, 30, 4)) if number == 5 else None
+        for tracker in (plain, late):
+            if number == 9:
+                tracker.remove([3])
+        a, b = plain.step(frame(number), mask), late.step(frame(number), mask)
+        assert np.array_equal(a.label_map, b.label_map)
+        assert np.array_equal(plain.probabilities, late.probabilities)
+        assert a.keyframe == b.keyframe
+        # What nobody finishes, the next step does.
+        if number % 3:
+            spent = late.finish()
+            assert ('value' in spent) <= a.keyframe and late.finish() == {}
+            assert plain.usage() == late.usage()
+            written += 'value' in spent
+    assert written >= 3
+    assert all(np.array_equal(a, b) for a, b in zip(
+        plain.snapshot()[0].values(), late.snapshot()[0].values(), strict=True))
+
+
 def test_a_given_mask_comes_out_under_its_id(tracker: MemoryTracker) -> None:
     mask = block((7, 4, 4), (3, 36, 60))
     result = tracker.step(frame(0), mask)

@@ -25,6 +25,8 @@ from vos_ros.budget.point import OperatingPoint
 _FEWER = 0.9
 _LEAN = 0.85
 _UNREAD = 0.85
+# Writing a frame into the memory costs this share of a frame, whatever was timed.
+_LEAST_WRITING = 0.05
 # A reuse interval so many times the user's costs less than a smaller input does.
 _LITTLE = 2
 
@@ -131,9 +133,27 @@ def short_sides(side: int, min_short_side: int) -> list[int]:
         sides.append(smaller)
 
 
+def working_costs(costs: Sequence[SizeCost], side: int) -> list[SizeCost]:
+    """Return the costs of working sizes for images whose short side is ``side``.
+
+    Images are never enlarged: of the sizes that are no smaller than they are, which are all the
+    same, the last one stays, at what the image's own size costs.
+    """
+    kept = list(costs)
+    while len(kept) > 1 and min(kept[1].size) >= side:
+        kept.pop(0)
+    share = min(1.0, side / min(kept[0].size)) ** 2
+    return [replace(kept[0], light_ms=share * kept[0].light_ms,
+                    heavy_ms=share * kept[0].heavy_ms), *kept[1:]]
+
+
 def memory_points(costs: Sequence[SizeCost], params: MemoryBounds,
                   max_skip: int) -> list[OperatingPoint]:
-    """Return the operating points of a memory tracker; costs and max_skip as for instances."""
+    """Return the operating points of a memory tracker; costs and max_skip as for instances.
+
+    All of them write the memory after the frame was published: what a memory frame costs beside an
+    ordinary one comes late.
+    """
     points = []
     full = min(costs[0].size)
     for cost in costs:
@@ -144,9 +164,10 @@ def memory_points(costs: Sequence[SizeCost], params: MemoryBounds,
             less = [f'mem_every {params.mem_every} -> {rarer}'] \
                 if rarer != params.mem_every else []
             points.append(OperatingPoint(
-                f'r={rarer} short_side={side}', cost.light_ms, cost.heavy_ms, rarer,
+                f'r={rarer} short_side={side}', cost.light_ms,
+                max(cost.heavy_ms - cost.light_ms, _LEAST_WRITING * cost.light_ms), rarer,
                 settings={'short_side': side, 'mem_every': rarer},
-                given_up=(*smaller, *less)))
+                given_up=(*smaller, *less), late=True))
     if params.min_top_k < params.top_k:
         points.append(_less(points[-1], f'k={params.min_top_k}', _FEWER,
                             {'top_k': params.min_top_k},

@@ -52,6 +52,8 @@ class TrackerNode(Node):
 
     # Stages of a result whose times depend on the operating point.
     scaled_stages: frozenset[str] = frozenset()
+    # Those that make a frame a heavy one, unless they run after it was published.
+    heavy_stages: frozenset[str] = frozenset()
     # Parameters that, when changed, make new operating points.
     budget_parameters: tuple[str, ...] = ('latency_budget_ms', 'budget_nice',
                                          'max_frame_skip')

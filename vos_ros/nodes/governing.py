@@ -67,6 +67,12 @@ class Governing:
             threading.Thread(target=self._prepare_beside, args=(values, wanted), daemon=True,
                              name='operating points').start()
 
+    def renew(self, values: Values) -> None:
+        """Make the operating points anew, after something they depend on that is no parameter."""
+        if self.governor is not None and self._wanted is not None:
+            threading.Thread(target=self._prepare_beside, args=(values, self._wanted), daemon=True,
+                             name='operating points').start()
+
     def _governor(self, values: Values) -> Governor:
         # What is timed here is to run with that priority, too.
         self._prioritise(True, tell=False)
@@ -144,6 +150,7 @@ class Governing:
         if not 0 <= pipeline_ms < _OTHER_TIME_MS:
             outside = timings['receive']
         scaled = sum(spent for name, spent in timings.items() if name in self._node.scaled_stages)
+        heavy = heavy and self._node.heavy_stages <= timings.keys()
         before, unmet = governor.point, governor.unmet
         point = governor.published(Measured(
             heavy, scaled, max(0.0, step_ms - scaled), wait,

@@ -22,6 +22,7 @@ from vos_ros.budget.ladder import memory_points
 from vos_ros.budget.ladder import MemoryBounds
 from vos_ros.budget.ladder import short_sides
 from vos_ros.budget.ladder import SizeCost
+from vos_ros.budget.ladder import working_costs
 from vos_ros.budget.point import OperatingPoint
 from vos_ros.msg import MemoryUsage
 from vos_ros.nodes.base import TrackerNode
@@ -46,8 +47,8 @@ from vos_ros.tracking.tracks import StepResult
 _MIB = 2 ** 20
 # The ceiling depends on the image's shape, which is not known before the first image.
 _ASSUMED_SIZE = (480, 854)
-# A memory frame beside another one, until that is measured.
-_HEAVIER = 1.6
+# What writing a frame into the memory costs beside a frame, until that is measured.
+_WRITING = 0.6
 
 
 def tracker_params(values: Values, model_side: int = 0) -> MemoryTrackerParams:
@@ -81,7 +82,10 @@ class MemoryTrackerNode(TrackerNode):
         self.last_header = Header()
         self._usage = MemoryUsage()
         self._frame_size: tuple[int, int] | None = None
-        self._following = Following(MemoryTracker(network, params))
+        tracker = MemoryTracker(network, params)
+        # No mask waits for the memory to be written.
+        tracker.late = True
+        self._following = Following(tracker)
         self.get_logger().info(f'{package}, {threads} threads, {values["runtime"]}')
         self._log_ceiling(_ASSUMED_SIZE)
         self._memory = self.create_publisher(MemoryUsage, '~/memory', QoSProfile(depth=1))
@@ -95,6 +99,7 @@ class MemoryTrackerNode(TrackerNode):
         self.start()
 
     scaled_stages = frozenset({'resize', 'key', 'read', 'segment', 'value', 'memory'})
+    heavy_stages = frozenset({'value'})
     budget_parameters = (*TrackerNode.budget_parameters, 'min_short_side', 'short_side',
                          'mem_every', 'max_mem_every', 'working_memory_max_frames',
                          'working_memory_min_frames', 'top_k', 'min_top_k', 'read_long_term',
@@ -121,6 +126,7 @@ class MemoryTrackerNode(TrackerNode):
         if frame.shape[:2] != self._frame_size:
             self._frame_size = frame.shape[0], frame.shape[1]
             self._log_ceiling(self._frame_size)
+            self.governing.renew(self.parameters.values)
         result = self._following.step(frame)
         # The node calls the reading of an image message decode.
         return replace(result, timings={
@@ -145,7 +151,8 @@ class MemoryTrackerNode(TrackerNode):
             raise CalibrationError(f'{values["calibration_path"]}: lacks the short side {full}')
         for side in () if known else short_sides(full, values['min_short_side']):
             share = (side / full) ** 2
-            costs.append(SizeCost((side, side), share, _HEAVIER * share))
+            costs.append(SizeCost((side, side), share, (1 + _WRITING) * share))
+        costs = working_costs(costs, min(frame))
         limits = ', '.join(f'{name} is {values[name]}' for name in (
             'min_short_side', 'max_mem_every', 'min_top_k', 'may_skip_long_term',
             'max_frame_skip'))
@@ -167,7 +174,8 @@ class MemoryTrackerNode(TrackerNode):
         self._file.changed()
 
     def after_step(self, header: Header, frame: NDArray[np.uint8], result: StepResult) -> None:
-        """Publish what the memories hold; save them when it is time."""
+        """Write the memory; publish what the memories hold; save them when it is time."""
+        self.made_up(self._following.tracker.finish())
         self.last_header = header
         self._usage = usage_message(self._following.tracker, header)
         if self._memory.get_subscription_count():

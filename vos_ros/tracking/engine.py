@@ -77,6 +77,15 @@ class MemoryTracker:
         self._core.configure(params)
 
     @property
+    def late(self) -> bool:
+        """Return whether frames go into the memory in `finish`, not in the step."""
+        return self._core.late
+
+    @late.setter
+    def late(self, late: bool) -> None:
+        self._core.late = late
+
+    @property
     def objects(self) -> list[ObjectInfo]:
         """Return the objects followed, in the order of `probabilities`."""
         return self._table.infos
@@ -151,6 +160,17 @@ class MemoryTracker:
             shown = paint(result.probabilities, self._table.ids, (height, width),
                           self._params.min_area)
         return self._result(shown, shown.label_map, result.remembered)
+
+    def finish(self) -> dict[str, float]:
+        """Put the last frame into the memory, where `late` left that for now.
+
+        A step does it first if it was not done.  Returns milliseconds by stage, value and memory.
+        """
+        if not self._core.unfinished:
+            return {}
+        self.clock.start()
+        self._core.finish()
+        return self.clock.finish()
 
     def _check(self, given: Designation) -> Designation:
         new = [info for info in given.objects if info.id not in self._table]
@@ -271,6 +291,7 @@ class MemoryTracker:
         if meta.get('network') != self.network.digest:
             raise MemoryFileError(f'{path}: was saved with another network')
         fresh = XMemCore(self.network, self._params, self.clock)
+        fresh.late = self.late
         try:
             fresh.restore(arrays, meta['core'])
             table = ObjectTable.from_dict(meta['table'])

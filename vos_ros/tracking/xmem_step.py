@@ -79,6 +79,8 @@ class XMemCore:
     """The method itself, on normalised images; ids are any integers, in the order of appearance.
 
     One thread uses it.  `clock` times the stages key, read, decode, value, memory.
+    late: whether a frame that was segmented goes into the memory in `finish` only, or before
+    whatever comes next; no result depends on it.
     """
 
     def __init__(self, network: MemoryNetwork, params: MemoryTrackerParams,
@@ -88,6 +90,7 @@ class XMemCore:
         self.params = params
         self.clock = clock or StageClock()
         self.objects: list[int] = []
+        self.late = False
         self.regridded = 0
         self.reset()
 
@@ -97,6 +100,7 @@ class XMemCore:
         self.last_memory = 0
         self.last_deep = -self.params.deep_update_every
         self.objects = []
+        self._unfinished: tuple[EncodedFrame, FloatArray, bool] | None = None
         self.hidden: Array | None = None
         self.grid: tuple[int, int] | None = None
         self.memory = Memory(self.network.ops, self.network.key_dim, self.network.value_dim,
@@ -104,6 +108,7 @@ class XMemCore:
 
     def configure(self, params: MemoryTrackerParams) -> None:
         """Go on with other parameters."""
+        self.finish()
         self.params = params
         self.memory.params = params
 
@@ -112,6 +117,7 @@ class XMemCore:
         for obj in objects:
             if obj not in self.objects:
                 raise KeyError(obj)
+        self.finish()
         for obj in objects:
             self.memory.remove(obj)
         kept = [i for i, obj in enumerate(self.objects) if obj not in objects]
@@ -138,6 +144,7 @@ class XMemCore:
         if mask is None and not self.objects:
             raise ValueError('no object is known yet: the first frame needs a mask')
         names = self._names(mask, objects)
+        self.finish()
         params, clock = self.params, self.clock
         self.frame += 1
         coupled = params.deep_update_every < 0
@@ -160,9 +167,11 @@ class XMemCore:
         if found is None:
             raise ValueError('a frame without a mask has to be segmented')
         probabilities = found
-        if remember:
-            self._remember(encoded, probabilities[1:], names, deep)
         self.objects = names
+        if remember:
+            self._unfinished = encoded, probabilities[1:], deep
+            if mask is not None or not self.late:
+                self.finish()
         return CoreResult(padding.crop(probabilities), remember, decode)
 
     def _names(self, mask: FloatArray | None, objects: Sequence[int] | None) -> list[int]:
@@ -214,13 +223,21 @@ class XMemCore:
             self.hidden = new if self.hidden is None \
                 else network.ops.concatenate([self.hidden, new])
 
-    def _remember(self, encoded: EncodedFrame, masks: FloatArray, names: list[int],
-                  deep: bool) -> None:
+    @property
+    def unfinished(self) -> bool:
+        """Return whether `finish` has something to do."""
+        return self._unfinished is not None
+
+    def finish(self) -> None:
+        """Put the last frame into the memory, if it was left out until now."""
+        if self._unfinished is None:
+            return
+        (encoded, masks, deep), self._unfinished = self._unfinished, None
         with self.clock.stage('value'):
             values, hidden = self.network.encode_value(encoded, masks, self.hidden)
         with self.clock.stage('memory'):
             self.memory.add(self.frame, encoded.key, encoded.shrinkage, encoded.selection,
-                            dict(zip(names, values, strict=True)))
+                            dict(zip(self.objects, values, strict=True)))
         self.last_memory = self.frame
         if deep:
             self.hidden = hidden
@@ -228,6 +245,7 @@ class XMemCore:
 
     def export(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         """Return all that `restore` needs: arrays, and JSON-able values."""
+        self.finish()
         arrays, memory = export_memory(self.memory)
         if self.hidden is not None:
             arrays['hidden'] = self.network.ops.numpy(self.hidden)
