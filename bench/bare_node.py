@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # Copyright 2026 vos_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The least that any Python node costs which takes an image and gives a label map of its size.
+"""The least that a node of rclpy costs which takes an image and gives a label map of its size.
 
-It takes the image as the bytes received, looks at nothing in them but header and size, and
-publishes the bytes of a label map made beforehand, all in one callback, with the memory settings
-of our nodes.  ros_overhead.py measures it beside the instance tracker, whose names it takes:
-~/labels and ~/latency, frames_in in /diagnostics.
+It takes the image as the bytes that rclpy gives, looks at nothing in them but header and size,
+and publishes the bytes of a label map made beforehand, all in one callback, with the memory
+settings of our nodes.  ros_overhead.py measures it beside the instance tracker, whose names it
+takes: ~/labels and ~/latency, frames_in in /diagnostics.
 """
 
 import sys

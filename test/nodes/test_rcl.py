@@ -14,6 +14,7 @@ from std_msgs.msg import String
 from vos_ros.nodes import rcl
 from vos_ros.nodes.taker import Aside
 from vos_ros.nodes.taker import no_events
+from vos_ros.tracking.raster import compiled
 
 
 def pair(ros, topic):
@@ -41,6 +42,10 @@ def way(request, monkeypatch):
     else:
         assert rcl._RCL is not None
     return request.param
+
+
+def test_the_compiled_loops_come_with_the_built_package():
+    assert compiled() is not None
 
 
 @pytest.mark.parametrize('kind', [bytes, lambda data: np.frombuffer(data, np.uint8)])
