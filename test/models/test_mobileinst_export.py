@@ -76,7 +76,7 @@ def exported(request, tmp_path_factory):
         'grid': {'backbone': 'efficientnet_lite0', 'query_rows': 4, 'window_bands': 4,
                  'position_bands': 0, 'local_stride': 16},
         'boxes': {'backbone': 'efficientnet_lite0', 'query_rows': 4, 'window_bands': 4,
-                  'position_bands': 0, 'local_stride': 16, 'box_windows': True},
+                  'position_bands': 0, 'local_stride': 16, 'box_windows': True, 'tower': 2},
     }.get(request.param, {'backbone': request.param})
     model = calibrated(**settings)
     folder = tmp_path_factory.mktemp(request.param)

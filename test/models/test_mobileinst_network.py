@@ -178,7 +178,8 @@ def test_attention_agrees_with_torch():
     ({'separable': 'yes'}, 'separable must be true or false'),
     ({'position_bands': -1}, 'position_bands'),
     ({'query_rows': 7}, 'query_rows 7 must divide'),
-    ({'window_bands': 2}, 'needs query_rows'),
+    ({'window_bands': 2}, 'window_bands needs query_rows'),
+    ({'tower': 2}, 'tower needs query_rows'),
     ({'num_queries': 20, 'query_rows': 10, 'window_bands': 32}, 'kernel_dim 16 must exceed'),
     ({'drop_path': 1.0}, 'drop_path'),
     ({'colour': 'red'}, "unknown network setting 'colour'"),
@@ -262,6 +263,27 @@ def test_queries_on_a_grid_begin_with_their_place():
     image = torch.randn(2, 3, 64, 96)
     out = build(GRID).eval()(image)
     assert out['masks'].shape == (2, 24, 8, 12) and out['mask_features'].shape[1] == 24
+
+
+def test_a_tower_is_added_to_trained_weights_and_reads_further():
+    torch.manual_seed(8)
+    plain = build(GRID).eval()
+    model = build({**GRID, 'tower': 3}).eval()
+    missing, unexpected = model.load_state_dict(plain.state_dict(), strict=False)
+    assert not unexpected and all(name.startswith('instance_decoder.tower') for name in missing)
+    image = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(model(image)['kernels'], plain(image)['kernels'])
+        tower = model.instance_decoder.tower
+        torch.nn.init.normal_(tower.leave.weight)
+        x_local, x4 = torch.randn(1, 32, 4, 6), torch.randn(1, 128, 4, 6)
+        touched = x4.clone()
+        touched[:, :, 0, 0] += 3
+        moved = (tower(x_local, touched, (4, 6)) - tower(x_local, x4, (4, 6))).abs().sum(1)[0]
+    # three 3 x 3 convolutions: three cells around, no more
+    assert moved[0, 0] > 0 and moved[3, 3] > 0 and not moved[:, 4:].any()
+    with pytest.raises(ValueError, match='x4'):
+        model.instance_decoder.decode_global(torch.randn(1, 208, 1, 2), x_local)
 
 
 def test_mask_decoder_is_the_papers_figure():

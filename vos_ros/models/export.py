@@ -30,7 +30,6 @@ from vos_ros.models.mobileinst.efficientnet_lite import IMAGENET_MEAN
 from vos_ros.models.mobileinst.efficientnet_lite import IMAGENET_STD
 from vos_ros.models.mobileinst.layers import size_of
 from vos_ros.models.mobileinst.network import MobileInst
-from vos_ros.models.mobileinst.network import pool_local
 from vos_ros.models.mobileinst.network import product
 from vos_ros.runtime.package import write_package
 
@@ -73,13 +72,12 @@ class KeyGraph(nn.Module):
         self.model = model
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        x_global, x_mask, features, context = self.model.encode_keyframe(self.normalise(image))
-        decoder = self.model.instance_decoder
-        x_local = pool_local(x_mask, self.model.config.local_stride)
-        found = decoder.decode_local(decoder.decode_global(x_global, x_local), x_local)
-        masks = product(found.kernels, features)
+        frame = self.model.encode_keyframe(self.normalise(image))
+        found = self.model.instance_decoder.decode_local(*self.model.begin(frame))
+        masks = product(found.kernels, frame.features)
         # flatten, not [0]: a reshape is free where an index is a copy
-        found_maps = (found.logits, found.objectness, found.kernels, features, masks, context)
+        found_maps = (found.logits, found.objectness, found.kernels, frame.features, masks,
+                      frame.context)
         return tuple(x.flatten(0, 1) for x in found_maps[:len(self.outputs)])
 
 

@@ -21,6 +21,7 @@ from vos_ros.models.mobileinst.layers import pointwise
 from vos_ros.models.mobileinst.layers import resize_to
 from vos_ros.models.mobileinst.layers import size_of
 from vos_ros.models.mobileinst.mask_decoder import ConvBNReLU
+from vos_ros.models.mobileinst.query_tower import QueryTower
 
 CLASS_PRIOR = 0.01
 
@@ -167,6 +168,7 @@ class InstanceDecoder(nn.Module):
     waves of the position (see `fourier_position`), given relative to the query's place.
     boxes: each query says the box of its object too, and its kernel, which has a coefficient of
     the constant feature before the waves', is that box's window plus what the kernel head adds.
+    tower: queries on a grid begin with what so many convolutions on X_L and X4 say, too.
     """
 
     query_position: Tensor
@@ -174,7 +176,8 @@ class InstanceDecoder(nn.Module):
 
     def __init__(self, global_channels: int, local_channels: int, num_classes: int,
                  num_queries: int, dim: int, heads: int, ffn_dim: int, kernel_dim: int,
-                 rows: int = 0, bands: int = 0, boxes: bool = False) -> None:
+                 rows: int = 0, bands: int = 0, boxes: bool = False, tower: int = 0,
+                 x4_channels: int = 0) -> None:
         super().__init__()
         self.grid = (rows, num_queries // rows) if rows else None
         self.bands = bands
@@ -186,6 +189,9 @@ class InstanceDecoder(nn.Module):
             self.register_buffer('query_position', grid_position(*self.grid, dim), False)
             self.near = ConvBNReLU(local_channels, local_channels, 3)
             self.content = nn.Conv2d(local_channels, dim, 3, 1, 1)
+        self.tower: QueryTower | None = None
+        if tower and self.grid is not None:
+            self.tower = QueryTower(local_channels, x4_channels, dim, tower)
         self.global_stage = DecoderStage(global_channels, dim, heads)
         self.local_stage = DecoderStage(local_channels, dim, heads)
         self.ffn_norm = nn.LayerNorm(dim)
@@ -216,16 +222,22 @@ class InstanceDecoder(nn.Module):
                 bump = 0.7 * (-0.5 * order.square()).exp()
                 self.kernel_head.bias[-4 * bands:] = torch.cat([bump, 0 * bump] * 2)
 
-    def decode_global(self, x_global: Tensor, x_local: Tensor | None = None) -> Tensor:
+    def decode_global(self, x_global: Tensor, x_local: Tensor | None = None,
+                      x4: Tensor | None = None) -> Tensor:
         """Q_G [B,N,D]: the queries after attending to X_G [B,C,H/64,W/64].
 
-        x_local: X_L as in `decode_local`; queries on a grid begin with it.
+        x_local: X_L as in `decode_local`; queries on a grid begin with it.  x4: [B,C4,H/16,W/16],
+        read by a tower. Raises ValueError where one of them is needed and not given.
         """
         queries = self.queries.unsqueeze(0).expand(int(x_global.shape[0]), -1, -1)
         if self.grid is not None:
             if x_local is None:
                 raise ValueError('queries on a grid need x_local')
             content = self.content(resize_to(self.near(x_local), self.grid))
+            if self.tower is not None:
+                if x4 is None:
+                    raise ValueError('queries with a tower need x4')
+                content = content + self.tower(x_local, x4, self.grid)
             queries = queries + content.flatten(2).transpose(1, 2)
         return self.global_stage(queries, self.query_position, x_global)
 

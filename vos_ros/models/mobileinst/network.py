@@ -7,6 +7,7 @@ from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import fields
 from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -54,7 +55,8 @@ class MobileInstConfig:
     of the position appended to the mask features (the last 4 * window_bands of kernel_dim), so
     that a kernel can say where its object lies; needs query_rows.  box_windows: each query says
     its object's box, which opens its window (see `box_window`); a constant feature comes before
-    the waves, so kernel_dim counts one more; needs window_bands.
+    the waves, so kernel_dim counts one more; needs window_bands.  tower: so many convolutions at
+    1/16, over X_L and X4, read what queries on a grid begin with; needs query_rows.
 
     Raises ValueError naming the field when a value cannot work.
     """
@@ -75,6 +77,7 @@ class MobileInstConfig:
     query_rows: int = 0
     window_bands: int = 0
     box_windows: bool = False
+    tower: int = 0
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
@@ -90,15 +93,16 @@ class MobileInstConfig:
         for name in ('separable', 'inject', 'box_windows'):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f'{name} must be true or false, got {getattr(self, name)!r}')
-        for name in ('position_bands', 'window_bands', 'query_rows'):
+        for name in ('position_bands', 'window_bands', 'query_rows', 'tower'):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 64:
                 raise ValueError(f'{name} must be an integer in 0..64, got {value!r}')
         if self.query_rows and self.num_queries % self.query_rows:
             raise ValueError(f'query_rows {self.query_rows} must divide num_queries '
                              f'{self.num_queries}')
-        if self.window_bands and not self.query_rows:
-            raise ValueError('window_bands needs query_rows')
+        for name in ('window_bands', 'tower'):
+            if getattr(self, name) and not self.query_rows:
+                raise ValueError(f'{name} needs query_rows')
         if self.box_windows and not self.window_bands:
             raise ValueError('box_windows needs window_bands')
         if self.kernel_dim <= self.placed_dim:
@@ -129,6 +133,21 @@ class MobileInstConfig:
         return asdict(self)
 
 
+class Keyframe(NamedTuple):
+    """What the backbone and the mask decoder make of a batch of frames.
+
+    x_global: X_G [B,C6,H/64,W/64].  x_mask: X_mask [B,mask_dim,H/8,W/8].  features: mask features
+    [B,D,H/8,W/8].  context: [B, 2 mask_dim, H/32, W/32], for the frames after it.
+    x4: the backbone's [B,C4,H/16,W/16].
+    """
+
+    x_global: Tensor
+    x_mask: Tensor
+    features: Tensor
+    context: Tensor
+    x4: Tensor
+
+
 class MobileInst(nn.Module):
     """Backbone, mask decoder and dual instance decoder (MobileInst figure 3).
 
@@ -151,7 +170,8 @@ class MobileInst(nn.Module):
         self.instance_decoder = InstanceDecoder(
             channels[3], config.mask_dim, config.num_classes, config.num_queries,
             config.hidden_dim, config.heads, config.ffn_dim, config.kernel_dim,
-            config.query_rows, config.window_bands, config.box_windows)
+            config.query_rows, config.window_bands, config.box_windows, config.tower,
+            channels[1])
 
     def encode(self, images: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """X_G [B,C6,H/64,W/64], X_mask [B,mask_dim,H/8,W/8], mask features [B,D,H/8,W/8].
@@ -161,9 +181,8 @@ class MobileInst(nn.Module):
         """
         return self.encode_keyframe(images)[:3]
 
-    def encode_keyframe(
-            self, images: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """As `encode`, and the context [B, 2 mask_dim, H/32, W/32] for the frames after it."""
+    def encode_keyframe(self, images: Tensor | tuple[Tensor, ...]) -> Keyframe:
+        """As `encode`, and what else a keyframe and the frames after it need."""
         if isinstance(images, tuple):
             if not isinstance(self.backbone, EfficientNetLite0):
                 raise ValueError(f'trunk maps are known for efficientnet_lite0 only, not for '
@@ -178,7 +197,12 @@ class MobileInst(nn.Module):
             x3, x4, x5, x6 = self.backbone(images)
         x_mask, context = self.mask_decoder(x3, x4, x5, x6)
         x_mask = self._placed(x_mask)
-        return x6, x_mask, self._features(x_mask), context
+        return Keyframe(x6, x_mask, self._features(x_mask), context, x4)
+
+    def begin(self, frame: Keyframe) -> tuple[Tensor, Tensor]:
+        """Q_G [B,N,hidden] and X_L [B,mask_dim,h,w], which `decode_local` takes."""
+        x_local = pool_local(frame.x_mask, self.config.local_stride)
+        return self.instance_decoder.decode_global(frame.x_global, x_local, frame.x4), x_local
 
     @property
     def caches_context(self) -> bool:
@@ -227,9 +251,9 @@ class MobileInst(nn.Module):
         boxes [B,N,4], and with passed_queries also passed_kernels [B,N,D] and passed_masks
         [B,N,H/8,W/8].
         """
-        x_global, x_mask, features, context = self.encode_keyframe(images)
-        x_local = pool_local(x_mask, self.config.local_stride)
-        queries = self.instance_decoder.decode_global(x_global, x_local)
+        frame = self.encode_keyframe(images)
+        features = frame.features
+        queries, x_local = self.begin(frame)
         instances = self.instance_decoder.decode_local(queries, x_local)
         out = {
             'logits': instances.logits,
@@ -238,7 +262,7 @@ class MobileInst(nn.Module):
             'mask_features': features,
             'masks': product(instances.kernels, features),
             'global_queries': queries,
-            'context': context,
+            'context': frame.context,
         }
         if instances.boxes is not None:
             out['boxes'] = instances.boxes
