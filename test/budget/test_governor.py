@@ -88,6 +88,7 @@ def test_what_cannot_be_met_is_said_and_taken_back():
     text = next(filter(None, said))
     assert '40 ms cannot be met' in text and 'min_short_side is 256' in text
     assert 'T=6 256' in text
+    assert float(text.split('met: ')[1].split(' ms')[0]) > 40.0
     assert not any(text for now, text in board.unmet if now < PHASE or now > 2 * PHASE + 5)
 
 

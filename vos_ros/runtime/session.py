@@ -106,8 +106,7 @@ class Graph:
     spinning: True lets idle pool threads spin instead of sleep between operators.  On a machine
         with nothing else to do that is a little faster; with the other core busy, a MobileInst
         key frame on two threads took 116 ms instead of 65 ms.  Boards are busy, so it is off.
-    arena: True keeps freed tensors for the next run.  False gives about 10 MB back and was no
-        slower; measure it on the board before relying on either.
+    arena: True keeps freed tensors for the next run; False leaves them to the heap.
     sides: lengths of dimensions that the graph leaves free, by their names; onnxruntime then plans
         for them as for fixed ones.  A name that the graph does not have is ignored.
     plan: True lays a run's tensors out in one block once their sizes are known.  That block comes
