@@ -22,6 +22,7 @@ from vos_ros.runtime.letterbox import Letterbox
 from vos_ros.tracking.bits import Bits
 from vos_ros.tracking.bits import count
 from vos_ros.tracking.bits import pack
+from vos_ros.tracking.candidates import votes
 
 # SparseInst's inference rule, which MobileInst follows.
 MASK_THRESHOLD = 0.45
@@ -30,6 +31,8 @@ KEEP_SCORE = 0.005
 # rule has none, for one-to-one matching makes one query answer for one object; of queries on a
 # grid up to six do.
 SOFTNESS = 1.0
+# What the tracker does by its parameter vote_iou; chosen on training images.
+VOTE_IOU = 0.6
 
 
 class Queries(NamedTuple):
@@ -57,7 +60,7 @@ def detect(network: Network, rgb: NDArray[np.uint8], input_size: tuple[int, int]
     """Find the instances of an image [H, W, 3]; at most `limit`, the best first.
 
     score = sqrt(class · objectness) · mean mask probability inside the mask, softened by overlap
-    with better ones (see `soften`).
+    with better ones (see `soften`).  Masks that overlap one vote on it, as in the tracker.
     """
     box = Letterbox((rgb.shape[0], rgb.shape[1]), input_size)
     found = network(box.apply(np.ascontiguousarray(rgb)))
@@ -70,11 +73,13 @@ def detect(network: Network, rgb: NDArray[np.uint8], input_size: tuple[int, int]
     order = np.argsort(-scores, kind='stable')
     order = order[(scores[order] >= KEEP_SCORE) & (areas[order] > 0)]
     bits = pack(inside[order].reshape(len(order), inside[0].size))
-    rows, scores = soften(bits, scores[order], limit)
+    rows, softened = soften(bits, scores[order], limit)
+    weights = votes(bits, scores[order], rows, VOTE_IOU)
+    masks = np.tensordot(weights, found.masks[order], 1)
     out = []
-    for row, score in zip(order[rows], scores, strict=True):
+    for row, voted, score in zip(order[rows], masks, softened, strict=True):
         # Logits, not probabilities, are interpolated: the border lies where it is sharpest.
-        frame = box.mask_to_frame(found.masks[row], cv2.INTER_LINEAR)
+        frame = box.mask_to_frame(voted, cv2.INTER_LINEAR)
         mask = frame > np.log(MASK_THRESHOLD / (1 - MASK_THRESHOLD))
         code = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
         out.append(Detection(code, int(classes[row].argmax()), float(score)))

@@ -71,12 +71,17 @@ def find_candidates(
     scores = scores[rows] * _maskness(masks[rows].reshape(len(rows), size), footprints, areas)
     order = np.flatnonzero(scores >= params.keep_score)
     order = order[np.argsort(-scores[order], kind='stable')]
-    order = order[distinct(bits[order], params.duplicate_iou, params.duplicate_cover)]
-    # Only now are masks copied: what is left is a few of a hundred queries.
-    chosen = rows[order]
+    kept = distinct(bits[order], params.duplicate_iou, params.duplicate_cover)
+    weights = votes(bits[order], scores[order], kept, params.vote_iou)
+    voters = np.flatnonzero(weights.any(axis=0))
+    weights = weights[:, voters]
+    # Only now are masks copied: what is left is a few of some hundred queries.
+    asked = rows[order[voters]]
+    logits = (weights @ masks[asked].reshape(len(asked), size)).reshape(len(kept), *cells)
     return Candidates(
-        scores[order].astype(np.float32), probs[chosen], output.kernels[chosen], masks[chosen],
-        footprints[order])
+        scores[order[kept]].astype(np.float32), probs[rows[order[kept]]],
+        weights @ output.kernels[asked], logits,
+        logits.reshape(len(kept), size) > mask_logit(params.mask_threshold))
 
 
 def _maskness(
@@ -105,6 +110,24 @@ def distinct(bits: Bits, duplicate_iou: float, duplicate_cover: float) -> NDArra
         shared = count(bits[left] & bits[best]).astype(np.float32)
         left = left[~repeats(shared, areas[left], areas[best], duplicate_iou, duplicate_cover)]
     return np.array(kept, np.intp)
+
+
+def votes(
+        bits: Bits, scores: FloatArray, chosen: NDArray[np.intp], vote_iou: float) -> FloatArray:
+    """Return the weights float32 [k, n] by which n masks make up the k that were chosen of them.
+
+    Queries on a grid answer for one object several times, each a little wrong in a way of its own.
+    Those whose masks overlap a chosen one by ``vote_iou`` vote on it, by overlap and squared
+    score. Masks are kernels times features, so the mean of the kernels is that of the masks.
+    """
+    areas = count(bits).astype(np.float32)
+    shared = count(bits[chosen][:, None] & bits[None]).astype(np.float32)
+    iou = shared / (areas[chosen][:, None] + areas - shared).clip(1)
+    # A score of nothing must not leave a mask without any vote.
+    strength = np.maximum(scores, np.float32(1e-3)) ** 2
+    weights = np.where(iou >= vote_iou, iou * strength, np.float32(0))
+    weights[np.arange(len(chosen)), chosen] = strength[chosen]
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def repeats(

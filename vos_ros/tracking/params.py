@@ -65,6 +65,9 @@ class InstanceTrackerParams:
     duplicate_cover: float = bounded(
         0.7, 0.0, 1.0, "An instance whose mask lies this much inside a better one's is dropped "
         'as a part of it.')
+    vote_iou: float = bounded(
+        0.6, 0.0, 1.0, 'Instances left out as duplicates whose masks overlap the better one this '
+        'much have a say in its mask and kernel; 1 leaves it to the better one.')
     score_momentum: float = bounded(
         0.7, 0.0, 1.0, "Share of the past in a track's score and class at each keyframe.")
     kernel_momentum: float = bounded(

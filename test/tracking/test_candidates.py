@@ -1,0 +1,67 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Queries that answer for the same object vote on its mask and kernel."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from vos_ros.runtime.mobileinst import KeyOutput
+from vos_ros.tracking.bits import pack
+from vos_ros.tracking.candidates import find_candidates
+from vos_ros.tracking.candidates import votes
+from vos_ros.tracking.params import InstanceTrackerParams
+
+CELLS = (12, 16)
+PARAMS = InstanceTrackerParams(duplicate_iou=0.4, vote_iou=0.6)
+
+
+def box(y0, x0, y1, x1):
+    mask = np.zeros(CELLS, bool)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+def key(footprints, objectness, seed=0):
+    """A keyframe whose masks are kernels times features and sharp on the footprints given."""
+    features = np.stack([np.where(f, 6.0, -6.0) for f in footprints]).astype(np.float32)
+    kernels = np.eye(len(footprints), dtype=np.float32)
+    logits = np.full((len(footprints), 3), 4.0, np.float32)
+    return KeyOutput(
+        logits=logits, objectness=np.array(objectness, np.float32), kernels=kernels,
+        mask_features=features, masks=features.copy(), context=None)
+
+
+def test_votes_are_means_of_what_overlaps():
+    masks = np.stack([box(0, 0, 6, 6), box(0, 0, 6, 5), box(0, 0, 3, 6), box(6, 8, 12, 16)])
+    scores = np.array([0.9, 0.6, 0.8, 0.7], np.float32)
+    weights = votes(pack(masks.reshape(4, -1)), scores, np.array([0, 3]), 0.6)
+    assert weights.shape == (2, 4) and weights.dtype == np.float32
+    np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-6)
+    shared = np.array([0.9 ** 2, 0.6 ** 2 * 30 / 36])
+    np.testing.assert_allclose(weights[0], [*shared / shared.sum(), 0, 0], rtol=1e-5)
+    np.testing.assert_allclose(weights[1], [0, 0, 0, 1])
+    alone = votes(pack(masks.reshape(4, -1)), scores, np.array([0, 3]), 1.0)
+    np.testing.assert_array_equal(alone, np.eye(4)[[0, 3]])
+    nothing = votes(pack(masks.reshape(4, -1)), np.zeros(4, np.float32), np.array([0]), 0.6)
+    assert np.isfinite(nothing).all() and abs(nothing.sum() - 1) < 1e-6
+
+
+def test_the_majority_mends_what_the_best_got_wrong():
+    right = box(2, 2, 8, 10)
+    wrong = right | box(8, 2, 10, 6)                # the best one has a tail too much
+    output = key([wrong, right, right, box(0, 12, 4, 16)], [3.0, 2.8, 2.8, 2.0])
+    found = find_candidates(output, CELLS, PARAMS)
+    assert len(found) == 2
+    np.testing.assert_array_equal(found.footprints[0].reshape(CELLS), right)
+    # The kernel is the one of that mask: it draws it on the same features.
+    again = (found.kernels @ output.mask_features.reshape(4, -1)).reshape(-1, *CELLS)
+    np.testing.assert_allclose(again, found.logits, atol=1e-5)
+    alone = find_candidates(output, CELLS, replace(PARAMS, vote_iou=1.0))
+    np.testing.assert_array_equal(alone.footprints[0].reshape(CELLS), wrong)
+    np.testing.assert_allclose(alone.scores, found.scores)
+
+
+def test_no_candidates_is_no_error():
+    found = find_candidates(key([box(0, 0, 4, 4)], [-9.0]), CELLS, PARAMS)
+    assert len(found) == 0 and found.logits.shape == (0, *CELLS) and found.kernels.shape == (0, 1)
