@@ -31,7 +31,7 @@ class InstanceTrackerParams:
         3, 1, 60, 'Frames per keyframe: the instance decoder runs on every n-th frame and its '
         'kernels are reused in between; 1 runs it on each.')
     birth_score: float = bounded(
-        0.4, 0.0, 1.0, 'An instance that no track claims becomes a track from this score on.')
+        0.45, 0.0, 1.0, 'An instance that no track claims becomes a track from this score on.')
     keep_score: float = bounded(
         0.25, 0.0, 1.0, 'An instance can carry a track on from this score on.')
     confirm_keyframes: int = bounded(
