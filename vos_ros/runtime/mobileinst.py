@@ -33,6 +33,8 @@ class KeyOutput:
     masks: float32 [N, h, w], mask logits = kernels · mask_features.
     mask_features: float32 [D, h, w]; the kernel of any frame can be multiplied with it.
     context: what ``reuse`` needs of this frame; None where it needs nothing.
+    look_dim: the first so many numbers of a kernel are about how its object looks, the others
+        about where it is; None: all of them.
     """
 
     logits: NDArray[np.float32]
@@ -41,6 +43,7 @@ class KeyOutput:
     masks: NDArray[np.float32]
     mask_features: NDArray[np.float32]
     context: Context = None
+    look_dim: int | None = None
 
 
 class MobileInst:
@@ -95,6 +98,9 @@ class MobileInst:
         self._check_graphs()
         features = self._key.outputs['mask_features'][1]
         self.kernel_dim = int(features[0])
+        # What a kernel ends with: the constant of a box's window, and the waves of any window.
+        self._look_dim = (self.kernel_dim - 4 * int(package.network.get('window_bands', 0))
+                          - bool(package.network.get('box_windows', False)))
         self.mask_size = (int(features[1]), int(features[2]))
 
     @property
@@ -108,6 +114,7 @@ class MobileInst:
         image: uint8 [height, width, 3] RGB at ``input_size`` (letterboxed by the caller).
         """
         output = KeyOutput(
+            look_dim=self._look_dim,
             **self._key.run(self._key_outputs, image=np.ascontiguousarray(image)[None]))
         if isinstance(self._reuse, Motion):
             output = replace(output, context=self._reuse.view(image, output.mask_features))

@@ -211,7 +211,9 @@ class InstanceTracker:
         # What is left and new to the picture is a lost track come back, or else a birth.
         fresh = self._fresh(found, taken, params)
         kernels = stack([track.kernel for track in lost], self._kernel_dim)
-        pairs = dict(match(cosine_similarity(kernels, found.kernels[fresh]),
+        # It may come back anywhere, so where it was says nothing.
+        look = slice(output.look_dim)
+        pairs = dict(match(cosine_similarity(kernels[:, look], found.kernels[fresh][:, look]),
                            min_cosine=params.lost_min_cosine))
         for row, track in enumerate(lost):
             if row in pairs:
