@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serialised messages handed to rcl, and taken from it, where they lie.
 
-rclpy's ``publish(bytes)`` copies the bytes into a C++ string first, takes nothing but bytes, so
-that they were put together in another copy before, and holds the interpreter all the while.  Its
-``take_message`` copies what rcl gave into a bytes object.  For a label map and an image of 1080p
-that was a third of the time that both take.  The two functions of rcl behind them have been the
-same since Humble; where they cannot be had, rclpy's are used.
+rclpy's ``publish(bytes)`` copies the bytes into a C++ string first, and takes nothing but bytes,
+so that they were put together in another copy before.  Its ``take_message`` copies what rcl gave
+into a bytes object.  For a label map and an image of 1080p that was a third of the time that both
+take.  The two functions of rcl behind them have been the same since Humble; where they cannot be
+had, rclpy's are used.
 """
 
 import ctypes
@@ -58,7 +58,9 @@ class _Rcl:
     """The functions of rcl and rcutils; raises OSError or AttributeError where they are not."""
 
     def __init__(self) -> None:
-        rcl, rcutils = ctypes.CDLL('librcl.so'), ctypes.CDLL('librcutils.so')
+        # Calls keep the interpreter, as rclpy's do: a context that another thread shuts down
+        # meanwhile would take the ground away under a call that had let go of it.
+        rcl, rcutils = ctypes.PyDLL('librcl.so'), ctypes.PyDLL('librcutils.so')
         self.publish = rcl.rcl_publish_serialized_message
         self.publish.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Message), ctypes.c_void_p]
         self.take = rcl.rcl_take_serialized_message
