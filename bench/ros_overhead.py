@@ -27,8 +27,7 @@ overhead_ms_<size>: median over the images of a 4 Hz run, at which the tracker i
     overhead_p95_ms_<size> is its 95th percentile, transport_ms_<size> the median from the stamp
     until the middleware has the image, network_ms_<size> the network's median.
 bare_ms_<size>: the same of bench/bare_node.py, a Python node that takes the same images and
-    answers each with a label map made beforehand: what is left when a node does nothing, but by
-    rclpy's own take and publish, which the tracker does without (vos_ros/nodes/rcl.py).
+    answers each with a label map made beforehand: what is left when a node does nothing.
     overhead_to_bare_<size> is the ratio of the two, overhead_to_step_<size> that of the overhead
     to all of the node's time, network included.
 

@@ -21,7 +21,6 @@ from vos_ros.msg import TrackArray
 from vos_ros.nodes import cdr
 from vos_ros.nodes import images
 from vos_ros.nodes import messages
-from vos_ros.nodes import rcl
 from vos_ros.runtime.letterbox import ordered
 from vos_ros.tracking.drawing import draw_tracks
 from vos_ros.tracking.tracks import StepResult
@@ -62,10 +61,10 @@ class Outputs:
         to be published would wait for it.
         """
         if self._labels.get_subscription_count():
-            rcl.publish(self._labels, cdr.label_map(
-                header, result.label_map, result.label_memory))
+            self._labels.publish(bytes(cdr.label_map(
+                header, result.label_map, result.label_memory)))
         if self._tracks.get_subscription_count():
-            rcl.publish(self._tracks, cdr.track_array(header, result))
+            self._tracks.publish(bytes(cdr.track_array(header, result)))
         if self._detections is not None and self._detections.get_subscription_count():
             self._detections.publish(messages.detection_array(header, result.tracks))
 

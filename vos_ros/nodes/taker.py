@@ -16,8 +16,6 @@ from rclpy.guard_condition import GuardCondition
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
-from vos_ros.nodes.rcl import take
-
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
 except ImportError:  # before Iron
@@ -94,6 +92,7 @@ class Taker:
 
     def _take_all(self) -> None:
         subscription, wake = self._subscription.handle, self._wake.handle
+        kind = self._subscription.msg_type
         context: Any = self._context.handle
         with subscription, wake, context:
             wait_set = rclpy_implementation.WaitSet(1, 1, 0, 0, 0, 0, context)
@@ -104,7 +103,7 @@ class Taker:
                 wait_set.wait(_LOOK_ANYWAY)
                 # Taking from an empty subscription gives None.
                 while not self._stopping and (
-                        taken := take(self._subscription)) is not None:
+                        taken := subscription.take_message(kind, True)) is not None:
                     self._received(*taken)
                     # It must not live on while the thread waits for the next one.
                     del taken
