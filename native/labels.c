@@ -73,89 +73,106 @@ static inline float between(const float * above, const float * below, int column
   return above[column] + (below[column] - above[column]) * share;
 }
 
-// Cells that hang together: how many, and what they span.
+// Cells of a row that lie side by side above the threshold, and what they span together with all
+// that hang together with them.  part: the run that speaks for those, itself or an earlier one;
+// area and spans are theirs in the one that speaks.
 typedef struct
 {
-  int32_t area, first_row, first_column, last_row, last_column;
-} part;
+  int32_t row, first, last, part, area, first_row, first_column, last_row, last_column;
+} run;
 
-// Number the cells of a mask that hang together with the one at start, diagonal ones included.
-// parts: [rows, columns], 0 where a cell was not reached yet.  waiting: [rows * columns].
-static part follow(
-  const float * mask, int rows, int columns, float threshold, int start, int32_t number,
-  int32_t * parts, int32_t * waiting)
+static inline int32_t spokesman(run * runs, int32_t k)
 {
-  part found = {0, rows, columns, -1, -1};
-  int left = 1;
-  waiting[0] = start;
-  parts[start] = number;
-  while (left) {
-    const int cell = waiting[--left], row = cell / columns, column = cell % columns;
-    ++found.area;
-    found.first_row = row < found.first_row ? row : found.first_row;
-    found.last_row = row > found.last_row ? row : found.last_row;
-    found.first_column = column < found.first_column ? column : found.first_column;
-    found.last_column = column > found.last_column ? column : found.last_column;
-    for (int y = row ? row - 1 : 0; y <= row + 1 && y < rows; ++y) {
-      for (int x = column ? column - 1 : 0; x <= column + 1 && x < columns; ++x) {
-        const int next = y * columns + x;
-        if (mask[next] > threshold && !parts[next]) {
-          parts[next] = number;
-          waiting[left++] = next;
-        }
-      }
-    }
+  while (runs[k].part != k) {
+    runs[k].part = runs[runs[k].part].part;
+    k = runs[k].part;
   }
-  return found;
+  return k;
+}
+
+// Let one run speak for two that touch: the earlier one, so that numbers only fall.
+static void join(run * runs, int32_t a, int32_t b)
+{
+  a = spokesman(runs, a);
+  b = spokesman(runs, b);
+  if (a == b) {
+    return;
+  }
+  run * const kept = runs + (a < b ? a : b), * const gone = runs + (a < b ? b : a);
+  gone->part = (int32_t)(kept - runs);
+  kept->area += gone->area;
+  kept->first_row = gone->first_row < kept->first_row ? gone->first_row : kept->first_row;
+  kept->last_row = gone->last_row > kept->last_row ? gone->last_row : kept->last_row;
+  kept->first_column =
+    gone->first_column < kept->first_column ? gone->first_column : kept->first_column;
+  kept->last_column =
+    gone->last_column > kept->last_column ? gone->last_column : kept->last_column;
+}
+
+// Find the runs of a mask and join those that touch, at a corner too; return how many.
+static int32_t find_runs(
+  const float * mask, int rows, int columns, float threshold, run * runs)
+{
+  int32_t count = 0, above = 0;  // the first run of the row above that may still touch
+  for (int y = 0; y < rows; ++y, mask += columns) {
+    const int32_t begin = count;
+    for (int x = 0; x < columns; ++x) {
+      if (!(mask[x] > threshold)) {
+        continue;
+      }
+      const int first = x;
+      while (x + 1 < columns && mask[x + 1] > threshold) {
+        ++x;
+      }
+      runs[count] = (run){y, first, x, count, x - first + 1, y, first, y, x};
+      while (above < begin && runs[above].last < first - 1) {
+        ++above;
+      }
+      for (int32_t k = above; k < begin && runs[k].first <= x + 1; ++k) {
+        join(runs, k, count);
+      }
+      ++count;
+    }
+    above = begin;
+  }
+  return count;
 }
 
 // masks: [n, rows, columns], where parts smaller than min_part of the mask's largest are set below
 // the threshold.  spans: [n, 4], set to the first row, first column, last row, last column of what
-// is left above it; last row -1 where there is nothing.  scratch: [7 * rows * columns].
+// is left above it; last row -1 where there is nothing.  scratch: [9 * rows * columns].
 void vos_ros_sweep_masks(
   float * masks, int32_t n, int32_t rows, int32_t columns, float threshold, float min_part,
   int32_t * spans, int32_t * scratch)
 {
-  const int cells = rows * columns;
-  int32_t * const parts = scratch, * const waiting = scratch + cells;
-  part * const found = (part *)(scratch + 2 * cells);
-  for (int k = 0; k < n; ++k) {
-    float * const mask = masks + (size_t)k * cells;
-    int32_t count = 0, largest = 0;
-    memset(parts, 0, (size_t)cells * sizeof(*parts));
-    for (int cell = 0; cell < cells; ++cell) {
-      if (mask[cell] > threshold && !parts[cell]) {
-        found[count] =
-          follow(mask, rows, columns, threshold, cell, count + 1, parts, waiting);
-        largest = found[count].area > largest ? found[count].area : largest;
-        ++count;
+  run * const runs = (run *)scratch;
+  for (int i = 0; i < n; ++i) {
+    float * const mask = masks + (size_t)i * rows * columns;
+    const int32_t count = find_runs(mask, rows, columns, threshold, runs);
+    int32_t largest = 0;
+    for (int32_t k = 0; k < count; ++k) {
+      if (runs[k].part == k && runs[k].area > largest) {
+        largest = runs[k].area;
       }
     }
     const float least = min_part * (float)largest;
-    part kept = {0, rows, columns, -1, -1};
-    int crumbs = 0;
-    for (int i = 0; i < count; ++i) {
-      const part one = found[i];
-      if ((float)one.area < least) {
-        ++crumbs;
+    int32_t * const span = spans + 4 * i;
+    span[0] = rows;
+    span[1] = columns;
+    span[2] = span[3] = -1;
+    for (int32_t k = 0; k < count; ++k) {
+      const run one = runs[k], part = runs[spokesman(runs, k)];
+      if ((float)part.area < least) {
+        for (int x = one.first; x <= one.last; ++x) {
+          mask[one.row * columns + x] = threshold - 1;
+        }
         continue;
       }
-      kept.first_row = one.first_row < kept.first_row ? one.first_row : kept.first_row;
-      kept.last_row = one.last_row > kept.last_row ? one.last_row : kept.last_row;
-      kept.first_column =
-        one.first_column < kept.first_column ? one.first_column : kept.first_column;
-      kept.last_column = one.last_column > kept.last_column ? one.last_column : kept.last_column;
+      span[0] = part.first_row < span[0] ? part.first_row : span[0];
+      span[1] = part.first_column < span[1] ? part.first_column : span[1];
+      span[2] = part.last_row > span[2] ? part.last_row : span[2];
+      span[3] = part.last_column > span[3] ? part.last_column : span[3];
     }
-    for (int cell = 0; crumbs && cell < cells; ++cell) {
-      if (parts[cell] && (float)found[parts[cell] - 1].area < least) {
-        mask[cell] = threshold - 1;
-      }
-    }
-    int32_t * const span = spans + 4 * k;
-    span[0] = kept.first_row;
-    span[1] = kept.first_column;
-    span[2] = kept.last_row;
-    span[3] = kept.last_column;
   }
 }
 

@@ -224,12 +224,13 @@ def build(distro: str, python: Path) -> None:
     """Build the package with colcon unless nothing it installs has changed.
 
     Files are installed as symbolic links and scripts/ros-env puts the checkout's vos_ros/ first,
-    so only a change of the interfaces, of the compiled loop, of the build files or of the list of
+    so only a change of the interfaces, of the compiled loops, of the build files or of the list of
     installed data files asks for a new build.
     """
     tail = suffix(distro)
     install = ROOT / f'install{tail}'
-    sources = [ROOT / 'CMakeLists.txt', ROOT / 'package.xml', ROOT / 'native/labels.c',
+    sources = [ROOT / 'CMakeLists.txt', ROOT / 'package.xml',
+               *sorted((ROOT / 'native').glob('*.c')),
                *sorted((ROOT / 'msg').glob('*.msg')), *sorted((ROOT / 'srv').glob('*.srv'))]
     names = [str(p.relative_to(ROOT))
              for folder in ('scripts/nodes', 'config', 'launch', 'weights')

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The messages read and written by hand, against rclpy's own serialisation."""
 
+import gc
 import struct
 
 from builtin_interfaces.msg import Time
@@ -164,24 +165,29 @@ def test_tracks_are_written_as_rclpy_reads_them(frame_id, labels):
 def test_a_label_map_is_written_as_rclpy_writes_it(frame_id, size):
     labels = RNG.integers(0, 65535, size).astype(np.uint16)
     expected = images.fill(Image(header=header(frame_id)), labels, 'mono16')
-    coded = cdr.label_map(header(frame_id), labels).tobytes()
+    coded = cdr.LabelMap(header(frame_id)).serialised(labels)
     assert deserialize_message(coded, Image) == expected
     # Of the padding only the length is the same: rclpy leaves there what was in memory.
     assert len(coded) == len(serialize_message(expected))
     # A view with strides is written as what it shows.
     double = np.repeat(labels, 2, axis=1)[:, ::2]
-    assert cdr.label_map(header(frame_id), double).tobytes() == coded
+    assert cdr.LabelMap(header(frame_id)).serialised(double) == coded
 
 
 @pytest.mark.parametrize('frame_id', [*FRAME_IDS, 'long' * 30])
-def test_a_label_map_with_room_before_it_is_not_copied(frame_id):
-    size, room = (6, 10), 128
-    memory = np.full(room + 120, 255, np.uint8)
-    labels = memory[room:].view(np.uint16).reshape(size)
-    labels[:] = RNG.integers(0, 65535, size)
-    kept = labels.copy()
-    coded = cdr.label_map(header(frame_id), labels, memory)
-    assert coded.tobytes() == cdr.label_map(header(frame_id), kept).tobytes()
-    assert np.array_equal(labels, kept)
-    # Where the head has no room, the map is copied.
-    assert np.shares_memory(coded, labels) == (frame_id != 'long' * 30)
+def test_a_label_map_is_painted_where_it_is_sent_from(frame_id):
+    labels = RNG.integers(0, 65535, (6, 10)).astype(np.uint16)
+    message = cdr.LabelMap(header(frame_id))
+    canvas = message.canvas(6, 10)
+    assert canvas.flags.aligned and canvas.flags.c_contiguous
+    canvas[:] = labels
+    coded = message.serialised(canvas)
+    assert type(coded) is bytes
+    assert coded == cdr.LabelMap(header(frame_id)).serialised(labels)
+    assert np.shares_memory(np.frombuffer(coded, np.uint8), canvas)
+    # Whichever of the two lives longer, the memory is there.
+    del message, coded
+    gc.collect()
+    others = [cdr.LabelMap(header(frame_id)).serialised(labels * 0) for _ in range(20)]
+    np.testing.assert_array_equal(canvas, labels)
+    assert len(others) == 20

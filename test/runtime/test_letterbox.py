@@ -8,6 +8,8 @@ import pytest
 
 from vos_ros.runtime.letterbox import Letterbox
 from vos_ros.runtime.letterbox import MEAN_COLOUR
+from vos_ros.runtime.letterbox import Scaling
+from vos_ros.runtime.native import compiled
 
 SIZES = [(1080, 1920), (480, 640), (720, 1280), (901, 1601), (384, 640), (200, 120), (1, 1),
          (3, 4000)]
@@ -120,3 +122,23 @@ def test_wrong_frame_is_refused():
             letterbox.apply(frame)
     with pytest.raises(ValueError, match='frame_size'):
         Letterbox((0, 640), (384, 640))
+
+
+@pytest.mark.skipif(compiled() is None, reason='the ROS 2 package is not built')
+@pytest.mark.parametrize('size', [(480, 640), (1080, 1920), (270, 481), (200, 120), (2, 3)])
+@pytest.mark.parametrize('network_input', [(320, 448), (384, 512), (384, 640)])
+def test_the_compiled_scaling_is_opencvs(size, network_input, monkeypatch):
+    rng = np.random.default_rng(6)
+    frame = cv2.GaussianBlur(
+        rng.integers(0, 255, (size[0], size[1] + 7, 3), dtype=np.uint8), (0, 0), 1.5)[:, :-7]
+    assert not frame.flags.c_contiguous
+    letterbox = Letterbox(size, network_input)
+    ours, turned = letterbox.apply(frame).copy(), letterbox.apply(frame[:, :, ::-1]).copy()
+    monkeypatch.setattr(Scaling, 'serves', lambda size, width: False)
+    plain = Letterbox(size, network_input)
+    theirs = plain.apply(frame)
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
+    height, width = letterbox.content_size
+    assert np.array_equal(turned[:height, :width], ours[:height, :width, ::-1])
+    assert np.array_equal(ours[height:], theirs[height:])
+    assert np.array_equal(ours[:, width:], theirs[:, width:])

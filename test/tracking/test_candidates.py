@@ -65,3 +65,17 @@ def test_the_majority_mends_what_the_best_got_wrong():
 def test_no_candidates_is_no_error():
     found = find_candidates(key([box(0, 0, 4, 4)], [-9.0]), CELLS, PARAMS)
     assert len(found) == 0 and found.logits.shape == (0, *CELLS) and found.kernels.shape == (0, 1)
+
+
+def test_a_crowd_of_queries_is_cut_to_the_best():
+    masks = [box(y, x, y + 2, x + 2) for y in range(0, 12, 2) for x in range(0, 16, 2)]
+    strength = np.random.default_rng(0).permutation(3 * len(masks)).astype(np.float32) / 50 + 1
+    output = key(masks * 3, strength)
+    params = replace(PARAMS, keep_score=0.1, duplicate_iou=1.0, duplicate_cover=1.0, vote_iou=1.0)
+    found = find_candidates(output, CELLS, replace(params, max_tracks=1))
+    best = np.argsort(-strength, kind='stable')[:100]
+    # Equal masks are duplicates, whatever the settings.
+    assert len(found) == len({int(query) % len(masks) for query in best})
+    everything = find_candidates(output, CELLS, replace(params, max_tracks=50))
+    assert len(everything) == len(masks)
+    np.testing.assert_allclose(found.scores, everything.scores[:len(found)])

@@ -15,6 +15,7 @@ from vos_ros.train.losses import Target
 from vos_ros.train.one_to_many import assign
 from vos_ros.train.one_to_many import box_loss
 from vos_ros.train.one_to_many import mask_boxes
+from vos_ros.train.one_to_many import near_loss
 from vos_ros.train.one_to_many import OneToManyLoss
 from vos_ros.train.one_to_many import quality_loss
 
@@ -145,3 +146,33 @@ def test_box_loss_is_least_at_the_masks_box():
     assert 0.3 < near < worse
     worse.backward()
     assert (far.grad[0, 0, :2] < 0).all()       # towards the object below and to the right
+
+
+def test_what_is_near_an_object_counts_as_much_for_small_ones():
+    objects = truth((2, 2, 4, 4), (0, 0, 16, 20))
+    wrong = logits_of(objects)
+    size = (2 * H, 2 * W)
+    flat = F.interpolate(wrong[None], scale_factor=2, mode='nearest')[0].flatten(1)
+    right = near_loss(flat, objects.flatten(1), size)
+    assert float(right) == pytest.approx(2 * float(F.softplus(torch.tensor(-4.0))), rel=1e-4)
+    # A cell beside the small object, half its side away, is seen; one far away is not.
+    for place, seen in ((2, 4), True), ((14, 20), False):
+        other = wrong.clone()
+        other[0][place] = 4
+        again = near_loss(F.interpolate(other[None], scale_factor=2, mode='nearest')[0].flatten(1),
+                          objects.flatten(1), size)
+        assert (float(again) > float(right) + 0.1) == seen
+    assert float(near_loss(torch.zeros(0, 4 * H * W), torch.zeros(0, 4 * H * W), size)) == 0
+
+
+def test_near_is_a_term_of_the_loss():
+    objects = truth((0, 0, 8, 12))
+    torch.manual_seed(1)
+    kernels, features = torch.randn(1, 24, 5), torch.randn(1, 5, H, W)
+    outputs = {'logits': torch.randn(1, 24, 3), 'objectness': torch.randn(1, 24),
+               'kernels': kernels, 'mask_features': features, 'masks': product(kernels, features)}
+    targets = [Target(torch.tensor([1]), objects)]
+    plain, _ = OneToManyLoss(GRID)(outputs, targets)
+    more, _ = OneToManyLoss(GRID, LossWeights(near=2.0))(outputs, targets)
+    assert 'near' not in plain
+    assert float(more['total']) == pytest.approx(float(plain['total'] + 2 * more['near']))

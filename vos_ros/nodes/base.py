@@ -24,6 +24,7 @@ from vos_ros.budget.clock import StageClock
 from vos_ros.budget.point import OperatingPoint
 from vos_ros.msg import Latency
 from vos_ros.nodes import images
+from vos_ros.nodes.cdr import LabelMap
 from vos_ros.nodes.counters import FrameCounters
 from vos_ros.nodes.diagnostics import Diagnostics
 from vos_ros.nodes.governing import Governing
@@ -74,6 +75,8 @@ class TrackerNode(Node):
         self.failures_in_a_row = 0
         self.fatal: str | None = None
         self.input: ImageInput | None = None
+        # Of the frame in work; a step may paint in it.  Worker's thread.
+        self.labels = LabelMap(Header())
         self._time_jump = TimeJump()
         # Services that await the worker must leave images and timers running beside them; in the
         # node's own group, which is exclusive, everything would stand still until they return.
@@ -275,6 +278,7 @@ class TrackerNode(Node):
             if jump:
                 self.get_logger().warning(f'{jump}: all tracks ended, new ids from here')
                 self.reset()
+            self.labels = LabelMap(header)
             result = self.step(frame, seconds or None)
         except Exception as error:
             self._on_failure(error)
@@ -302,13 +306,13 @@ class TrackerNode(Node):
             self, arrival: Arrival, begin: float, header: Header, frame: NDArray[np.uint8],
             result: StepResult) -> None:
         with self.stages.stage('publish'):
-            self.outputs.publish_result(header, result)
+            self.outputs.publish_result(self.labels, header, result)
         self.counters.processed += 1
         own = self.stages.finish()
         timings = {'receive': arrival.receive_ms, 'wait': (begin - arrival.arrived) * 1e3,
                    'decode': own['decode'], **result.timings, 'publish': own['publish']}
-        self._supervisor.timed(timings)
         step_ms, pipeline_ms = (time.perf_counter() - begin) * 1e3, self._age_ms(header)
+        self._supervisor.timed(timings)
         point = self.operating_point()
         self.governing.published(timings, step_ms, pipeline_ms, result.keyframe)
         self.outputs.publish_latency(

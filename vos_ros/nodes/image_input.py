@@ -19,7 +19,6 @@ from sensor_msgs.msg import Image
 
 from vos_ros.nodes.cdr import CdrError
 from vos_ros.nodes.cdr import READERS
-from vos_ros.nodes.cdr import Serialised
 from vos_ros.nodes.counters import FrameCounters
 from vos_ros.nodes.counters import SequenceGaps
 from vos_ros.nodes.taker import no_events
@@ -152,7 +151,7 @@ class ImageInput:
     def _not_here(_data: bytes) -> None:
         raise AssertionError('an executor took an image')
 
-    def _on_image(self, data: Serialised, info: Any) -> None:
+    def _on_image(self, data: bytes, info: Any) -> None:
         received = info.get('received_timestamp') or 0
         lost = self._gaps.missed(info.get('publication_sequence_number'))
         # With several publishers the numbers interleave and tell nothing.

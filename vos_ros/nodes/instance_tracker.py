@@ -82,7 +82,7 @@ class InstanceTrackerNode(TrackerNode):
         if self._tracker.ids_exhausted:
             self.get_logger().error('every id was given; starting over at 1')
             self._tracker.reset(restart_ids=True)
-        return self._tracker.step(frame, stamp)
+        return self._tracker.step(frame, stamp, self.labels.canvas)
 
     def after_step(self, header: Header, frame: NDArray[np.uint8], result: StepResult) -> None:
         """Make up for a keyframe that the step left out."""

@@ -54,17 +54,17 @@ class Outputs:
             header = Header(stamp=self._node.get_clock().now().to_msg())
             self._label_info.publish(messages.label_info(header, classes, threshold))
 
-    def publish_result(self, header: Header, result: StepResult) -> None:
+    def publish_result(self, labels: cdr.LabelMap, header: Header, result: StepResult) -> None:
         """Publish labels, tracks and detections under the image's own header.
 
+        labels: the message that the label map was perhaps painted in.
         The largest first: the subscriber that it wakes may run on this core, and what was still
         to be published would wait for it.
         """
         if self._labels.get_subscription_count():
-            self._labels.publish(bytes(cdr.label_map(
-                header, result.label_map, result.label_memory)))
+            self._labels.publish(labels.serialised(result.label_map))
         if self._tracks.get_subscription_count():
-            self._tracks.publish(bytes(cdr.track_array(header, result)))
+            self._tracks.publish(cdr.track_array(header, result))
         if self._detections is not None and self._detections.get_subscription_count():
             self._detections.publish(messages.detection_array(header, result.tracks))
 

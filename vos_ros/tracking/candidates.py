@@ -13,6 +13,10 @@ from vos_ros.tracking.bits import count
 from vos_ros.tracking.bits import pack
 from vos_ros.tracking.params import InstanceTrackerParams
 
+# So many queries may answer for one instance (see train/one_to_many.py).  Of more than that for
+# each track that there may be, the best are looked at: it bounds the cost of a crowded key frame.
+_ANSWERS, _LEAST = 6, 100
+
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
 
@@ -63,24 +67,29 @@ def find_candidates(
     size = cells[0] * cells[1]
     least = max(1.0, params.min_area * size)
     rows = np.flatnonzero(scores >= params.keep_score)
-    footprints = masks[rows].reshape(len(rows), size) > mask_logit(params.mask_threshold)
+    most = max(_LEAST, _ANSWERS * params.max_tracks)
+    if len(rows) > most:
+        rows = rows[np.argsort(-scores[rows], kind='stable')[:most]]
+    looked_at = masks[rows].reshape(len(rows), size)
+    footprints = looked_at > mask_logit(params.mask_threshold)
     bits = pack(footprints)
     areas = count(bits)
-    large = np.flatnonzero(areas >= least)
-    rows, footprints, bits, areas = rows[large], footprints[large], bits[large], areas[large]
-    scores = scores[rows] * _maskness(masks[rows].reshape(len(rows), size), footprints, areas)
+    large = areas >= least
+    if not large.all():
+        rows, looked_at, footprints = rows[large], looked_at[large], footprints[large]
+        bits, areas = bits[large], areas[large]
+    scores = scores[rows] * _maskness(looked_at, footprints, areas)
     order = np.flatnonzero(scores >= params.keep_score)
     order = order[np.argsort(-scores[order], kind='stable')]
     kept = distinct(bits[order], params.duplicate_iou, params.duplicate_cover)
     weights = votes(bits[order], scores[order], kept, params.vote_iou)
     voters = np.flatnonzero(weights.any(axis=0))
     weights = weights[:, voters]
-    # Only now are masks copied: what is left is a few of some hundred queries.
-    asked = rows[order[voters]]
-    logits = (weights @ masks[asked].reshape(len(asked), size)).reshape(len(kept), *cells)
+    asked = order[voters]
+    logits = (weights @ looked_at[asked]).reshape(len(kept), *cells)
     return Candidates(
         scores[order[kept]].astype(np.float32), probs[rows[order[kept]]],
-        weights @ output.kernels[asked], logits,
+        weights @ output.kernels[rows[asked]], logits,
         logits.reshape(len(kept), size) > mask_logit(params.mask_threshold))
 
 

@@ -23,6 +23,7 @@ from vos_ros.tracking.candidates import find_candidates
 from vos_ros.tracking.candidates import intersections
 from vos_ros.tracking.candidates import mask_logit
 from vos_ros.tracking.candidates import repeats
+from vos_ros.tracking.labels import Canvas
 from vos_ros.tracking.labels import Labelling
 from vos_ros.tracking.labels import LabelPainter
 from vos_ros.tracking.life import stack
@@ -118,12 +119,15 @@ class InstanceTracker:
         self._owed = None
         self._continuity.forget()
 
-    def step(self, frame: NDArray[np.uint8], stamp: float | None = None) -> StepResult:
+    def step(self, frame: NDArray[np.uint8], stamp: float | None = None,
+             canvas: Canvas | None = None) -> StepResult:
         """Track one frame.
 
         frame: uint8 [H, W, 3] RGB, rows may be strided, any size.
-        stamp: seconds; see ``max_gap``.  Timings: resize, network, associate, labels.
-        Raises ValueError for an array that is no such frame; the tracks stay as they were.
+        stamp: seconds; see ``max_gap``.
+        canvas: makes the array that becomes the result's label map.
+        Timings: resize, network, associate, labels.  Raises ValueError for an array that is no
+        such frame; the tracks stay as they were.
         """
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
             raise ValueError(f'frame is {frame.dtype}{frame.shape}, must be uint8 (H, W, 3)')
@@ -166,9 +170,9 @@ class InstanceTracker:
             labelling = painter.paint(
                 [track.id for track in shown],
                 [track.logits for track in shown if track.logits is not None], threshold,
-                params.min_part)
+                params.min_part, canvas)
             tracks = self._published(shown, labelling)
-        return StepResult(tracks, labelling.label_map, keyframe, clock.finish(), labelling.memory)
+        return StepResult(tracks, labelling.label_map, keyframe, clock.finish())
 
     def finish(self) -> dict[str, float]:
         """Make up for the keyframe that the last step left out; what it finds is shown next.

@@ -8,6 +8,7 @@ neighbour with known repeat counts, which is why areas and boxes can be counted 
 and still be exact on the large one.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,27 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vos_ros.runtime.letterbox import Letterbox
-from vos_ros.tracking.raster import compiled
+from vos_ros.runtime.native import compiled
 from vos_ros.tracking.raster import Grid
 from vos_ros.tracking.raster import NativeRaster
 from vos_ros.tracking.raster import PlainRaster
 from vos_ros.tracking.raster import Raster
 
-# Bytes before a label map for the head of the message that it becomes part of.
-_ROOM = 256
+# Makes the array, uint16 [height, width], that a label map is painted in; what is in it does not
+# matter.
+Canvas = Callable[[int, int], NDArray[np.uint16]]
 
 
 @dataclass(frozen=True)
 class Labelling:
-    """label_map: uint16 [H, W].  boxes: float32 [n, 4] x1 y1 x2 y2.  areas: uint32 [n].
-
-    memory: uint8 [n], which ends with the bytes of the label map and is free before them.
-    """
+    """label_map: uint16 [H, W].  boxes: float32 [n, 4] x1 y1 x2 y2.  areas: uint32 [n]."""
 
     label_map: NDArray[np.uint16]
     boxes: NDArray[np.float32]
     areas: NDArray[np.uint32]
-    memory: NDArray[np.uint8]
 
 
 class LabelPainter:
@@ -63,21 +61,22 @@ class LabelPainter:
 
     def paint(
             self, ids: Sequence[int], logits: Sequence[NDArray[np.float32]],
-            threshold: float, min_part: float = 0.0) -> Labelling:
+            threshold: float, min_part: float = 0.0, canvas: Canvas | None = None) -> Labelling:
         """Give each pixel the id of the highest logit above the threshold, 0 where none is.
 
         ids: n track ids.  logits: n masks, float32 of ``cells``.  threshold: a logit.
         min_part: separate parts of a mask smaller than this share of its largest are left out.
+        canvas: where the label map is painted; without, in memory of its own.
         """
         height, width = self._frame_size
-        memory = np.empty(_ROOM + 2 * height * width, np.uint8)
-        label_map = memory[_ROOM:].view(np.uint16).reshape(height, width)
+        label_map = np.empty((height, width), np.uint16) if canvas is None \
+            else canvas(height, width)
         boxes = np.zeros((len(ids), 4), np.float32)
         areas = np.zeros(len(ids), np.uint32)
         masks = np.array(logits, np.float32).reshape(len(logits), *self.cells)
         spans = self._raster.sweep(masks, threshold, min_part)
         self._raster.paint(ids, masks, spans, threshold, label_map, boxes, areas)
-        return Labelling(label_map, boxes, areas, memory)
+        return Labelling(label_map, boxes, areas)
 
 
 def _starts(frame_side: int, small_side: int) -> NDArray[np.int32]:

@@ -7,7 +7,6 @@ OpenCV for everywhere else, which takes several times as long.
 """
 
 from collections.abc import Sequence
-import ctypes
 from dataclasses import dataclass
 from typing import Any
 from typing import Protocol
@@ -15,6 +14,9 @@ from typing import Protocol
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from vos_ros.runtime.native import address
+from vos_ros.runtime.native import compiled
 
 Masks = NDArray[np.float32]
 Spans = NDArray[np.int32]
@@ -81,18 +83,18 @@ class NativeRaster:
         shares = ((np.arange(grid.stride) + 0.5 - odd) / grid.stride).astype(np.float32)
         best, owner = np.empty(columns, np.float32), np.empty(columns, np.int32)
         self._kept = (shares, grid.row_starts, grid.column_starts, best, owner)
-        self._fixed = (grid.stride, _address(shares), rows, columns, _address(grid.row_starts),
-                       _address(grid.column_starts), _address(best), _address(owner))
+        self._fixed = (grid.stride, address(shares), rows, columns, address(grid.row_starts),
+                       address(grid.column_starts), address(best), address(owner))
 
     def sweep(self, masks: Masks, threshold: float, min_part: float) -> Spans:
         """Take small parts out of masks and say what is left."""
         n, rows, columns = masks.shape
         spans = np.empty((n, 4), np.int32)
-        if len(self._scratch) < 7 * rows * columns:
-            self._scratch = np.empty(7 * rows * columns, np.int32)
+        if len(self._scratch) < 9 * rows * columns:
+            self._scratch = np.empty(9 * rows * columns, np.int32)
         self._compiled.vos_ros_sweep_masks(
-            _address(masks), n, rows, columns, threshold, min_part, _address(spans),
-            _address(self._scratch))
+            address(masks), n, rows, columns, threshold, min_part, address(spans),
+            address(self._scratch))
         return spans
 
     def paint(
@@ -102,8 +104,8 @@ class NativeRaster:
         """Fill a label map, and set boxes and areas, which are zero before."""
         names = np.array(ids, np.uint16)
         self._compiled.vos_ros_paint_labels(
-            _address(masks), *masks.shape, _address(spans), _address(names), threshold,
-            *self._fixed, _address(label_map), _address(boxes), _address(areas))
+            address(masks), *masks.shape, address(spans), address(names), threshold,
+            *self._fixed, address(label_map), address(boxes), address(areas))
 
 
 class PlainRaster:
@@ -227,32 +229,3 @@ def _span(
         first_row, last_row = min(first_row, top), max(last_row, top + height - 1)
         first_column, last_column = min(first_column, left), max(last_column, left + width - 1)
     return first_row, first_column, last_row, last_column
-
-
-def compiled() -> Any:
-    """Return the library with the compiled loops, None where the ROS 2 package was not built."""
-    return _COMPILED
-
-
-def _load() -> Any:
-    try:
-        library = ctypes.CDLL('libvos_ros_labels.so')
-        sweep, paint = library.vos_ros_sweep_masks, library.vos_ros_paint_labels
-    except (OSError, AttributeError):
-        return None
-    number, address = ctypes.c_int32, ctypes.c_void_p
-    sweep.restype = paint.restype = None
-    sweep.argtypes = [
-        address, number, number, number, ctypes.c_float, ctypes.c_float, address, address]
-    paint.argtypes = [
-        address, number, number, number, address, address, ctypes.c_float,
-        number, address, number, number, address, address, address, address,
-        address, address, address]
-    return library
-
-
-_COMPILED = _load()
-
-
-def _address(array: NDArray[Any]) -> int:
-    return array.__array_interface__['data'][0]

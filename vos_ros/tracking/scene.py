@@ -8,6 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vos_ros.runtime.native import address
+from vos_ros.runtime.native import compiled
+
 _STEP = 8
 # Standard deviation of the sum of three channels.
 _LEAST_CONTRAST = 15.0
@@ -42,19 +45,41 @@ class Continuity:
         picture: uint8 [h, w, 3], the frame as the network sees it, without padding.
         stamp: seconds.  A step back, or one longer than ``max_gap``, is a break.
         """
-        few = picture[_STEP // 2::_STEP, _STEP // 2::_STEP].astype(np.float32)
-        sample = few @ _SUM
-        sample -= cv2.mean(sample)[0]
-        energy = float(np.vdot(sample, sample))
         before, energy_before, stamp_before = self._picture, self._energy, self._stamp
+        sample, energy, product = _compare(picture, before)
         self._picture, self._energy, self._stamp = sample, energy, stamp
         if stamp is not None and stamp_before is not None \
                 and not 0 <= stamp - stamp_before <= max_gap:
             return True
-        if before is None or before.shape != sample.shape:
+        if product is None:
             return False
         spread = math.sqrt(energy * energy_before)
         # Where there is little but sensor noise to see, low correlation says nothing.
         if spread < _LEAST_CONTRAST ** 2 * sample.size:
             return False
-        return float(np.vdot(sample, before)) < least_correlation * spread
+        return product < least_correlation * spread
+
+
+def _compare(
+        picture: NDArray[np.uint8], before: NDArray[np.float32] | None,
+        ) -> tuple[NDArray[np.float32], float, float | None]:
+    """Return each eighth pixel's brightness less their mean, [h / 8, w / 8], and two sums.
+
+    Those of its squares and of its products with the sample before, None without one of that
+    shape.
+    """
+    shape = tuple((side + _STEP // 2 - 1) // _STEP for side in picture.shape[:2])
+    known = before is not None and before.shape == shape
+    library = compiled()
+    if library is None or picture.strides[1:] != (3, 1):
+        few = picture[_STEP // 2::_STEP, _STEP // 2::_STEP].astype(np.float32)
+        sample = few @ _SUM
+        sample -= cv2.mean(sample)[0]
+        product = float(np.vdot(sample, before)) if before is not None and known else 0.0
+        return sample, float(np.vdot(sample, sample)), product if known else None
+    sample, energy = np.empty(shape, np.float32), np.empty(1, np.float32)
+    product = library.vos_ros_compare(
+        address(picture), picture.strides[0], *shape,
+        address(before if before is not None and known else sample), address(sample),
+        address(energy))
+    return sample, float(energy[0]), product if known else None

@@ -75,12 +75,9 @@ class StepResult:
     label_map: uint16 [H, W] at the source image's size, 0 = background, pixel = track id.
     keyframe: True where the instance decoder ran (MobileInst) or memory was written (XMem).
     timings: milliseconds by stage name, in the order the stages ran.
-    label_memory: uint8 [n], which ends with the bytes of label_map; what is before them is free,
-        so that a message can be made there of which the label map is the end.  None without.
     """
 
     tracks: Tracks
     label_map: NDArray[np.uint16]
     keyframe: bool
     timings: dict[str, float] = field(default_factory=dict)
-    label_memory: NDArray[np.uint8] | None = None

@@ -47,17 +47,19 @@ class LossWeights:
     """Weights of the terms.
 
     class_, dice, objectness: the paper's 2, 2, 1.  pixel: of the BCE; the paper's text reads 2,
-    the same group's released code uses 5.  background: pushes the objectness of unmatched queries
-    to 0; 0 (the paper) trains it on matched queries only. Above 0 it becomes a class-agnostic
-    detector by itself, which helps where classes are few or unsure.  passed: of the mask losses of
-    query passing.  reused: of those of kernels multiplied with a later frame's features, which is
-    what runs between keyframes; the paper does not train it.  box: of the boxes of a network that
-    gives them.
+    the same group's released code uses 5.  near: of the BCE around each object alone (see
+    `near_loss`), with several queries an object only.  background: pushes the objectness of
+    unmatched queries to 0; 0 (the paper) trains it on matched queries only. Above 0 it becomes a
+    class-agnostic detector by itself, which helps where classes are few or unsure.  passed: of
+    the mask losses of query passing.  reused: of those of kernels multiplied with a later frame's
+    features, which is what runs between keyframes; the paper does not train it.  box: of the
+    boxes of a network that gives them.
     """
 
     class_: float = 2.0
     dice: float = 2.0
     pixel: float = 5.0
+    near: float = 0.0
     objectness: float = 1.0
     background: float = 0.0
     passed: float = 1.0
@@ -65,8 +67,8 @@ class LossWeights:
     box: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ('class_', 'dice', 'pixel', 'objectness', 'background', 'passed',
-                     'reused', 'box'):
+        for name in ('class_', 'dice', 'pixel', 'near', 'objectness', 'background',
+                     'passed', 'reused', 'box'):
             value = getattr(self, name)
             if not (isinstance(value, int | float) and value >= 0):
                 raise ValueError(f'loss weight {name} must be at least 0, got {value!r}')

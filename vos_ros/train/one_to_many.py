@@ -29,6 +29,7 @@ from vos_ros.train.losses import Target
 # Of the cells of an object, this share of the best answer for it, at most so many.
 _SHARE = 0.4
 _MOST = 6
+_AROUND = 1.5           # times an object's box: what is near it
 _INSIDE = 0.5           # of the fullest cell's cover: from here on a cell is on the object
 
 
@@ -63,17 +64,40 @@ class OneToManyLoss(MobileInstLoss):
             wanted = F.one_hot(labels[known], logits.shape[-1]).float()
             losses['class'] = F.binary_cross_entropy_with_logits(
                 chosen[known], wanted, reduction='sum') / known.sum()
-        losses['dice'], losses['pixel'] = mask_losses(*chosen_masks(
-            outputs['kernels'], outputs['mask_features'], matches, resized), count)
+        predicted, truth = chosen_masks(
+            outputs['kernels'], outputs['mask_features'], matches, resized)
+        losses['dice'], losses['pixel'] = mask_losses(predicted, truth, count)
         losses['objectness'] = quality_loss(outputs['objectness'].float(), expected).sum() / count
         weights = self.weights
         losses['total'] = (
             weights.class_ * losses['class'] + weights.dice * losses['dice']
             + weights.pixel * losses['pixel'] + weights.objectness * losses['objectness'])
+        if weights.near:
+            losses['near'] = near_loss(predicted, truth, size) / count
+            losses['total'] = losses['total'] + weights.near * losses['near']
         if 'boxes' in outputs:
             losses['box'] = box_loss(outputs['boxes'], matches, resized) / count
             losses['total'] = losses['total'] + weights.box * losses['box']
         return losses, matches
+
+
+def near_loss(predicted: Tensor, truth: Tensor, size: tuple[int, int]) -> Tensor:
+    """Sum over the masks of the mean BCE within a box half as large again as the object's.
+
+    predicted: logits [K, H W]; truth: [K, H W] in 0..1; size: H, W. A mean over the picture hardly
+    sees the outline of an object that fills a hundredth of it.
+    """
+    if not len(predicted):
+        return predicted.sum() * 0.0
+    boxes = mask_boxes(truth.reshape(-1, *size))
+    inside = []
+    for axis, length in enumerate(size):
+        place = (torch.arange(length, device=truth.device) + 0.5) / length
+        reach = _AROUND * boxes[:, axis + 2] + 1 / length
+        inside.append((place - boxes[:, axis, None]).abs() <= reach[:, None])
+    near = (inside[0][:, :, None] & inside[1][:, None]).flatten(1).float()
+    entropy = F.binary_cross_entropy_with_logits(predicted, truth, reduction='none')
+    return ((entropy * near).sum(1) / near.sum(1).clamp(min=1)).sum()
 
 
 def box_loss(boxes: Tensor, matches: Sequence[Match], truth: Sequence[Tensor]) -> Tensor:
