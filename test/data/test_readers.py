@@ -41,7 +41,10 @@ def test_coco_leaves_crowds_out_and_names_what_is_wrong(tmp_path):
     content = json.loads(annotations.read_text())
     content['annotations'][0]['iscrowd'] = 1
     annotations.write_text(json.dumps(content))
-    assert len(CocoImages(folder, annotations)[0].instances) == 1
+    image = CocoImages(folder, annotations)[0]
+    assert len(image.instances) == len(image.crowds) == 1
+    parts = [i.full(96, 128) for i in (*image.instances, *image.crowds)]
+    assert (image.covered() == np.maximum(*parts)).all() and parts[1].any()
     with pytest.raises(DataError, match="category 'dog'"):
         CocoImages(folder, annotations, ('person',))
     with pytest.raises(DataError, match=r'nothing\.json'):

@@ -1,5 +1,6 @@
 # Copyright 2026 vos_ros developers
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
 import json
 
 import cv2
@@ -103,6 +104,32 @@ def test_ground_table_and_shadow_lie_where_they_should():
     assert away == pytest.approx(ahead(-0.9, -0.9, -0.72), abs=0.05)
 
 
+def test_objects_of_photographs_are_found_where_they_are_seen():
+    light = Light(np.array([0.0, 0.0, 1.0]), (1, 1, 1), 0.5, 0.6, 0.01)
+    white = np.full((64, 64, 3), 250, np.uint8)
+    left = np.zeros((64, 64), np.uint8)
+    left[:, :32] = 1
+    # A surface one metre wide shows its left half from -0.5 to 0.5: it is mirrored at 0.
+    scene = Surroundings(Photo(white, 1, left), Photo(white, 1),
+                         Photo(white, 2, np.ones_like(left)), (0.8, 0.6), 4.0, 0.0, False, light)
+    lens = Lens(120, 160, 120.0)
+    pose = CameraPath(np.random.default_rng(1), 2.0, 0.0).pose(0.0)
+    shown = scene.shown(lens, pose)
+    assert shown.shape == (120, 160) and shown.dtype == bool
+    _, depth = scene.picture(lens, pose, (0, 0), (None, None))
+    points = pose.eye + (lens.rays() @ pose.rotation) * depth[..., None]
+    on_top = np.abs(points[..., 2]) < 1e-3
+    edge = np.abs(np.abs(points[..., 0]) - 0.5) < 0.03
+    away = np.abs(points[..., :2]).max(-1)
+    wall = (away > 3.99) & (points[..., 2] > -0.7)
+    assert on_top.sum() > 2000 and wall.sum() > 50
+    assert (shown == (np.abs(points[..., 0]) < 0.5))[on_top & ~edge].all()
+    assert shown[wall].all()
+    assert not shown[(points[..., 2] < -1e-3) & (away < 3.9)].any()     # floor and table's edge
+    assert not Surroundings(Photo(white, 1), None, Photo(white, 1), (0, 0), 0.0, 0.0, False,
+                            light).shown(lens, pose).any()
+
+
 @pytest.fixture
 def bullet():
     return pytest.importorskip('pybullet')
@@ -177,6 +204,22 @@ def test_same_seed_same_clip_and_ids_stay_with_their_objects(bullet):
     assert moved      # something is there to follow
 
 
+def test_void_changes_nothing_but_background_labels(bullet):
+    from vos_ros.data.simulated_video import SimulatedVideo
+    from vos_ros.data.simulated_video import SimulationConfig
+    config = SimulationConfig(48, 64, (3, 3))
+    marked = 0
+    for seed in range(4):
+        plain = SimulatedVideo(photographs(), [], config).clip(seed, 2)
+        other = SimulatedVideo(photographs(), [], replace(config, void=255)).clip(seed, 2)
+        for (rgb, labels), (same, void) in zip(plain, other, strict=True):
+            assert (rgb == same).all()
+            assert (np.where(void == 255, 0, void) == labels).all()
+            assert labels.max() <= 3
+            marked += bool((void == 255).any())
+    assert marked > 3
+
+
 def test_in_long_clips_what_leaves_comes_back(bullet):
     from vos_ros.data.simulated_video import SimulatedVideo
     from vos_ros.data.simulated_video import SimulationConfig
@@ -196,7 +239,8 @@ def test_in_long_clips_what_leaves_comes_back(bullet):
 
 
 @pytest.mark.parametrize('change', [{'height': 8}, {'objects': (0, 3)}, {'objects': (5, 2)},
-                                    {'twins': 1.5}, {'leave': -0.1}])
+                                    {'twins': 1.5}, {'leave': -0.1}, {'void': 8},
+                                    {'void': 256}])
 def test_settings_out_of_range_are_named(change):
     pytest.importorskip('pybullet')
     from vos_ros.data.simulated_video import SimulationConfig
@@ -240,6 +284,17 @@ def test_command_writes_davis_folders_and_takes_up_where_it_was(bullet, tmp_path
     assert {p.name for p in out.iterdir()} == {'meta.json', 'JPEGImages', 'Annotations'}
     meta = json.loads((out / 'meta.json').read_text())
     assert (meta['seed'], meta['frames'], meta['objects']) == (0, 2, [2, 3])
+    assert meta['void'] == 255
+    assert any((s.labels(t, void=True) == 255).any() for s in sequences for t in range(2))
+    assert max(s.labels(t).max() for s in sequences for t in range(2)) <= 3
+    # Sets from before there was void do not name it, and go on without.
+    older = tmp_path / 'older'
+    older.mkdir()
+    (older / 'meta.json').write_text(json.dumps({k: v for k, v in meta.items() if k != 'void'}))
+    assert cli.main([*base[:2], str(older), *base[3:], '--clips', '1']) == 1
+    assert 'void None, asked for 255' in capsys.readouterr().err
+    assert cli.main([*base[:2], str(older), *base[3:], '--clips', '1', '--no-void']) == 0
+    assert (find_sequences(older)[0].labels(0, void=True) < 4).all()
     assert cli.main([*base, '--clips', '2', '--seed', '7']) == 1
     assert 'seed 0, asked for 7' in capsys.readouterr().err
     assert cli.main([*base, '--clips', '0']) == 1

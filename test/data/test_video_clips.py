@@ -78,6 +78,32 @@ def test_all_objects_keep_their_numbers_in_frames_of_another_shape(tmp_path):
     assert seen == {1, 2, 3}
 
 
+def test_void_is_no_object_and_stays_with_its_pixels(tmp_path):
+    pictures = []
+    for t in range(6):
+        rgb = np.full((96, 128, 3), 120, np.uint8)
+        labels = np.zeros((96, 128), np.uint8)
+        rgb[50:90, 10:110], labels[50:90, 10:110] = 250, 255
+        rgb[20:60, 20 + 4 * t:70 + 4 * t], labels[20:60, 20 + 4 * t:70 + 4 * t] = 10, 1
+        pictures.append((rgb, labels))
+    write_clip(tmp_path, 'a', pictures, 95)
+    write_clip(tmp_path, 'b', [(rgb, labels % 255) for rgb, labels in pictures], 95)
+    sequence, without = find_sequences(tmp_path)
+    assert np.unique(sequence.labels(0)).tolist() == [0, 1]
+    clips = VideoClips([sequence], VideoClipConfig((64, 96), 2, 3, zoom=(0.9, 1.0)))
+    for objects in (1, None):
+        clip = clips.clip(np.random.default_rng(2), objects)
+        same = VideoClips([without], clips.config).clip(np.random.default_rng(2), objects)
+        assert (clip.frames == same.frames).all() and (clip.labels == same.labels).all()
+        assert not same.void.any()
+        assert np.unique(clip.labels).tolist() == [0, 1]
+        assert not clip.labels[clip.void].any()
+        for frame, labels, void in zip(clip.frames, clip.labels, clip.void, strict=True):
+            inside = cv2.erode(void.astype(np.uint8), np.ones((5, 5))) > 0
+            assert inside.any()
+            assert frame[inside].mean() > frame[(labels == 0) & ~void].mean() + 20
+
+
 def test_gaps_are_within_the_skip_and_both_directions_come(tmp_path):
     clips = VideoClips(write_videos(tmp_path), VideoClipConfig(size=(64, 64), frames=4, skip=3))
     rng = np.random.default_rng(0)

@@ -173,8 +173,13 @@ def test_mask_files(tmp_path):
     labels[2:4, 2:4], labels[6:, 6:] = 3, 255
     write_mask(tmp_path / 'p.png', labels)
     assert np.unique(read_labels(tmp_path / 'p.png')).tolist() == [0, 3]    # 255 is void
+    assert np.unique(read_labels(tmp_path / 'p.png', void=True)).tolist() == [0, 3, 255]
+    write_mask(tmp_path / 'v.png', np.where(labels == 255, 255, 0))         # all have left
+    assert not read_labels(tmp_path / 'v.png').any()
+    assert np.unique(read_labels(tmp_path / 'v.png', void=True)).tolist() == [0, 255]
     write_mask(tmp_path / 'g.png', np.where(labels > 0, 255, 0), 'L')
-    assert np.unique(read_labels(tmp_path / 'g.png')).tolist() == [0, 1]    # one object of 2016
+    for void in (False, True):                                              # one object of 2016
+        assert np.unique(read_labels(tmp_path / 'g.png', void)).tolist() == [0, 1]
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 9, 3), np.uint8)).save(
         tmp_path / 'rgb.png')
     with pytest.raises(ValueError, match=r'rgb\.png'):

@@ -124,6 +124,13 @@ def test_evaluate_tracks_command(tiny_package, tmp_path, capsys):
     named = [word.replace('--sequences', '--data') for word in arguments]
     assert main([*named, '--json', '--set', 'birth_score=0', '--set', 'keep_score=0']) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == figures
+    for file in masks.iterdir():
+        labels = np.full(frames(1)[0].shape[:2], 255, np.uint8)
+        labels[:, :90], labels[:9, :9] = 0, 1
+        cv2.imwrite(str(file), labels)
+    assert main([*named, '--json', '--set', 'birth_score=0', '--set', 'keep_score=0']) == 0
+    voided = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert voided['void_dropped'] > 0 == figures['void_dropped']
     assert main([*arguments, '--set', 'max_tracks=many']) == 1
     assert "'many' is no int" in capsys.readouterr().err
 

@@ -31,7 +31,42 @@ def test_perfect_under_other_names():
     figures = score([(strip(1, 0, 2), strip(30, 0, 7))] * 5)
     assert figures == pytest.approx({
         'HOTA': 1, 'DetA': 1, 'AssA': 1, 'IDF1': 1, 'id_switches': 0, 'recall': 1,
-        'precision': 1})
+        'precision': 1, 'void_dropped': 0})
+
+
+def void_score(truth, found, void, frames=4):
+    scores = TrackScores()
+    for _ in range(frames):
+        scores.add(truth, found, void > 0)
+    return scores.compute()
+
+
+def test_what_is_found_in_void_is_neither_right_nor_false():
+    truth, void = strip(1, 0, 0, 0, 0, 2), strip(0, 0, 1, 1, 0, 0)
+    alone = score([(truth, strip(7, 0, 0, 0, 0, 8))] * 4)
+    within = void_score(truth, strip(7, 0, 5, 6, 0, 8), void)
+    assert within == alone | {'void_dropped': 8}
+    # half of it in void is not more than half: it counts
+    half = void_score(truth, strip(7, 0, 0, 5, 5, 8), void)
+    assert half['precision'] == pytest.approx(2 / 3) and half['void_dropped'] == 0
+    most = void_score(truth, strip(7, 0, 5, 5, 5, 8), void)
+    assert most == alone | {'void_dropped': 4}
+    nothing = void_score(strip(0, 0), strip(3, 3), strip(1, 1))
+    assert nothing['void_dropped'] == 4 and nothing['precision'] == 0
+
+
+def test_pixels_of_void_do_not_count_in_the_overlap():
+    # Three quarters of the found mask are in void; what is left is the object's.
+    figures = void_score(strip(1, 0, 0, 0), strip(4, 4, 4, 4), strip(0, 1, 1, 1))
+    assert figures['HOTA'] == pytest.approx(1) and figures['void_dropped'] == 0
+    # A true object's missing half still counts.
+    figures = void_score(strip(1, 1, 1, 0, 0), strip(0, 0, 4, 4, 4), strip(0, 0, 0, 1, 1))
+    assert figures['recall'] == 0 and figures['void_dropped'] == 4
+
+
+def test_without_void_nothing_changes():
+    truth, found = strip(1, 0, 2), strip(4, 4, 5)
+    assert void_score(truth, found, strip(0, 0, 0)) == score([(truth, found)] * 4)
 
 
 def test_one_switch_halfway():
@@ -51,6 +86,8 @@ def test_nothing_found_and_nothing_there():
 def test_sizes_must_agree():
     with pytest.raises(ValueError, match='label map is'):
         score([(strip(1), strip(1, 2))])
+    with pytest.raises(ValueError, match='void is'):
+        void_score(strip(1), strip(1), strip(0, 1))
 
 
 @pytest.mark.parametrize('seed', range(6))

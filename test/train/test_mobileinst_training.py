@@ -136,7 +136,9 @@ def test_folders_with_ids_train_masks_but_not_classes(config, tmp_path):
     for t in range(4):
         labels = np.zeros((96, 144), np.uint8)
         labels[20:60, 20 + 4 * t:60 + 4 * t], labels[50:90, 90:130] = 3, 7
-        pictures.append((np.repeat(40 + 20 * labels[..., None], 3, 2), labels))
+        rgb = np.repeat(40 + 20 * labels[..., None], 3, 2)
+        labels[70:, :60] = 255
+        pictures.append((rgb, labels))
     write_clip(tmp_path / 'video', 'blocks', pictures, 95)
     mixed = replace(config, video=VideoData(folders=(str(tmp_path / 'video'),), share=0.5))
     clips = ClipSamples(load_material(config), mixed, Stage('clips', gap=2))
@@ -151,6 +153,8 @@ def test_folders_with_ids_train_masks_but_not_classes(config, tmp_path):
         assert set(before.ids.tolist()) <= {2, 6}       # objects 3 and 7, counted from 0
         assert set(before.ids.tolist()) & set(after.ids.tolist())
         assert set(before.labels.tolist()) == {-1}
+    assert any(t.void is not None and t.void.shape == (32, 48) and t.void.max() == 255
+               for i in range(6) for _, t in only[i])
     run = trainer(config, tmp_path / 'run')
     terms = run.update(run.step, batch, True, torch.device('cpu'))
     assert terms['dice'] > 0 and np.isfinite(terms['total'])
@@ -217,7 +221,7 @@ def test_resume_refuses_another_network(config, tmp_path):
         other.resume(tmp_path / LAST)
 
 
-def test_pool_gives_what_the_images_give(config):
+def test_pool_gives_what_the_images_give(config, tmp_path):
     torch.manual_seed(0)
     model = build(TINY | {'num_classes': 2}).eval()
     samples = ImageSamples(load_material(config), config)
@@ -231,6 +235,13 @@ def test_pool_gives_what_the_images_give(config):
         pooled = model(to_network(drawn.images, torch.device('cpu')))
     torch.testing.assert_close(pooled['masks'].float(), direct['masks'][order].float(),
                                rtol=0.05, atol=0.02)
+    targets = pool.frames[0][1]
+    assert all(t.void is None for t in targets)
+    targets[2] = targets[2]._replace(void=torch.full((32, 48), 255, dtype=torch.uint8))
+    pool.save(tmp_path / 'pool', 'key')
+    again = FeaturePool.load(tmp_path / 'pool', 'key')
+    assert again is not None
+    assert [t.void is None for t in again.frames[0][1]] == [True, True, False, True]
 
 
 def test_spread_queries_look_at_their_own_place():

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from vos_ros.models.mobileinst.network import product
+from vos_ros.train.auxiliary import dense_target
 from vos_ros.train.losses import chosen_masks
 from vos_ros.train.losses import gather
 from vos_ros.train.losses import LossWeights
@@ -14,6 +15,7 @@ from vos_ros.train.losses import Match
 from vos_ros.train.losses import Target
 from vos_ros.train.one_to_many import assign
 from vos_ros.train.one_to_many import box_loss
+from vos_ros.train.one_to_many import in_void
 from vos_ros.train.one_to_many import mask_boxes
 from vos_ros.train.one_to_many import near_loss
 from vos_ros.train.one_to_many import OneToManyLoss
@@ -94,6 +96,48 @@ def test_loss_leaves_unknown_classes_alone_and_has_gradients_everywhere_else():
     total = (weights.class_ * losses['class'] + weights.dice * losses['dice']
              + weights.pixel * losses['pixel'] + losses['objectness'])
     torch.testing.assert_close(losses['total'], total)
+
+
+def test_queries_that_show_void_do_not_train_objectness():
+    objects = truth((0, 0, 8, 12))
+    void = truth((8, 0, 16, 24))[0]
+    masks = torch.full((24, H, W), -4.0)
+    masks[:] = logits_of(objects)[0]
+    masks[20] = logits_of(truth((8, 12, 16, 24)))[0]            # in void
+    masks[21] = logits_of(truth((4, 12, 16, 24)))[0]            # by two thirds
+    masks[22] = logits_of(truth((0, 12, 16, 24)))[0]            # by half: background
+    masks[23] = -4                                              # no pixel at all
+    assert in_void(masks, void).nonzero().squeeze(1).tolist() == [20, 21]
+    out = {'logits': torch.zeros(1, 24, 3), 'kernels': torch.zeros(1, 24, 5),
+           'mask_features': torch.zeros(1, 5, H, W), 'masks': masks[None]}
+
+    def taught(area):
+        out['objectness'] = torch.zeros(1, 24, requires_grad=True)
+        losses, _ = OneToManyLoss(GRID)(out, [Target(torch.tensor([1]), objects, None, area)])
+        losses['objectness'].backward()
+        return losses['objectness'], out['objectness'].grad[0] != 0
+
+    whole, everyone = taught(None)
+    same, still = taught(torch.zeros(2 * H, 2 * W))
+    assert everyone.all() and still.all() and same == whole
+    less, judged = taught(void)
+    assert (~judged).nonzero().squeeze(1).tolist() == [20, 21] and less < whole
+    # What answers for an object is taught, wherever its mask lies.
+    masks[:] = logits_of(truth((8, 12, 16, 24)))[0]
+    _, judged = taught(void)
+    found, _ = assign(masks, objects, GRID)
+    assert set(judged.nonzero().squeeze(1).tolist()) == set(found.queries.tolist())
+
+
+def test_void_is_no_background_to_the_dense_head():
+    target = Target(torch.tensor([1]), truth((0, 0, 8, 12)))
+    plain, _ = dense_target(target, (H, W))
+    label, _ = dense_target(target._replace(void=truth((4, 0, 16, 24))[0]), (H, W))
+    void = torch.zeros(H, W, dtype=torch.bool)
+    void[4:] = True
+    void[:8, :12] = False           # the object keeps its class
+    assert (label[~void] == plain[~void]).all() and (plain[void] == 0).all()
+    assert (label[void] > 3).all()
 
 
 def test_quality_loss_is_least_at_the_target():

@@ -81,7 +81,7 @@ class CocoImages:
         None keeps the file's categories in their order.
     keep: file names or image ids to keep (None: all).
 
-    Annotations marked iscrowd are left out: they are no single object.
+    Annotations marked iscrowd are no single object and kept apart, as MaskedImage.crowds.
     Raises DataError naming the file or category at fault.
     """
 
@@ -118,12 +118,11 @@ class CocoImages:
         if rgb.shape[:2] != (entry['height'], entry['width']):
             raise DataError(f'{path}: is {rgb.shape[1]} x {rgb.shape[0]}, the annotations say '
                             f'{entry["width"]} x {entry["height"]}')
-        instances = []
+        instances: list[Instance] = []
+        crowds: list[Instance] = []
         for annotation in self.coco.imgToAnns[entry['id']]:
-            if annotation.get('iscrowd'):
-                continue
             instance = Instance.from_full(
                 self.coco.annToMask(annotation), self._class_of[annotation['category_id']])
             if instance is not None:
-                instances.append(instance)
-        return MaskedImage(rgb, tuple(instances), entry['file_name'])
+                (crowds if annotation.get('iscrowd') else instances).append(instance)
+        return MaskedImage(rgb, tuple(instances), entry['file_name'], tuple(crowds))

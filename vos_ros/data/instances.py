@@ -54,11 +54,21 @@ class MaskedImage:
     rgb: uint8 [H, W, 3].
     instances: the objects; their masks may overlap.
     name: what to call the image in messages.
+    crowds: regions of many objects that nobody told apart.
     """
 
     rgb: U8
     instances: tuple[Instance, ...]
     name: str = ''
+    crowds: tuple[Instance, ...] = ()
+
+    def covered(self) -> U8:
+        """Return where the image shows an object or a crowd: uint8 [H, W], 0 or 1."""
+        out = np.zeros(self.rgb.shape[:2], np.uint8)
+        for part in (*self.instances, *self.crowds):
+            x, y = part.corner
+            out[y:y + part.mask.shape[0], x:x + part.mask.shape[1]] |= part.mask
+        return out
 
 
 @dataclass(frozen=True)

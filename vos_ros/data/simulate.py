@@ -4,6 +4,7 @@
 
 Clips that are there already are not made again, so a run can be stopped and taken up. Clip i
 depends on the seed and i alone (and on the photographs and meshes), not on the number of clips.
+Pixels of objects in the photographs on ground, wall and backdrop are void, 255 as in DAVIS.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from vos_ros.data.simulated_casting import list_meshes
 from vos_ros.data.simulated_scene import pybullet
 from vos_ros.data.simulated_video import SimulatedVideo
 from vos_ros.data.simulated_video import SimulationConfig
+from vos_ros.evaluate.davis import VOID
 from vos_ros.tracking.drawing import png_palette
 
 # Readers go by the pictures: those come last.
@@ -56,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--size', default='288x384', help='height x width of the frames')
     parser.add_argument('--objects', default='2-8', help='fewest and most objects')
     parser.add_argument('--seed', type=int, default=0, help='which clips')
+    parser.add_argument('--no-void', dest='void', action='store_false',
+                        help='label objects of photographs on ground, wall and backdrop as '
+                        'background, not as void; goes on with sets that were made so')
     parser.add_argument('--workers', type=int, default=1, help='processes')
 
 
@@ -65,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         pybullet()
         height, width = _pair(args.size, 'x', '--size')
         config = SimulationConfig(height, width, _pair(args.objects, '-', '--objects'),
-                                  recurrent=args.long)
+                                  recurrent=args.long, void=VOID if args.void else None)
         if args.frames < 1 or args.clips < 1 or args.workers < 1 or args.first < 0:
             raise ValueError('--frames, --clips and --workers: at least 1; --first: at least 0')
         settings = {'seed': args.seed, 'frames': args.frames, 'part': args.part,

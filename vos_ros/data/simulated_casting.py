@@ -69,13 +69,17 @@ class TextureBank:
             raise ValueError('simulated video needs at least one photograph')
         self.images = list(images)
 
-    def photo(self, rng: np.random.Generator) -> U8:
-        """Return a whole photograph."""
-        return self.images[int(rng.integers(len(self.images)))].rgb
+    def photo(self, rng: np.random.Generator) -> tuple[U8, U8]:
+        """Return a whole photograph [H, W, 3] and where it shows objects [H, W], 0 or 1."""
+        image = self.images[int(rng.integers(len(self.images)))]
+        return image.rgb, image.covered()
 
-    def surface(self, rng: np.random.Generator) -> U8:
-        """Return a square crop that shows as little of any instance as a few tries allow."""
-        best: U8 | None = None
+    def surface(self, rng: np.random.Generator) -> tuple[U8, U8]:
+        """Return a square crop that shows as little of any instance as a few tries allow.
+
+        Beside it, as for `photo`, where it still shows objects or crowds.
+        """
+        best: tuple[U8, U8] | None = None
         least = math.inf
         for _ in range(6):
             image = self.images[int(rng.integers(len(self.images)))]
@@ -85,9 +89,10 @@ class TextureBank:
             covered = sum(int(i.full(height, width)[y:y + side, x:x + side].sum())
                           for i in image.instances) / side ** 2
             if covered < least:
-                best, least = image.rgb[y:y + side, x:x + side], covered
+                part = np.s_[y:y + side, x:x + side]
+                best, least = (image.rgb[part], image.covered()[part]), covered
         assert best is not None  # noqa: S101
-        return np.ascontiguousarray(best)
+        return np.ascontiguousarray(best[0]), np.ascontiguousarray(best[1])
 
     def skin(self, rng: np.random.Generator) -> U8:
         """Return an object's texture: a crop of an instance, of anything, or mostly one colour."""
@@ -139,15 +144,14 @@ def cast(rng: np.random.Generator, textures: TextureBank, meshes: Sequence[Path]
         if not empty and rng.random() < 0.35 else None
     distance = float(rng.uniform(1.1, 2.8))
     walls = 0.0 if empty or rng.random() < 0.45 else float(rng.uniform(3.2, 6))
-    behind = textures.surface(rng) if walls and rng.random() < 0.5 else textures.photo(rng)
+    behind, shown = textures.surface(rng) if walls and rng.random() < 0.5 else textures.photo(rng)
     if rng.random() < 0.5:
         behind = np.asarray(cv2.GaussianBlur(behind, (0, 0), float(rng.uniform(0.5, 3))), np.uint8)
     width = float(rng.uniform(1.5, 6)) if walls else math.pi / float(rng.choice([1, 2, 3]))
     surroundings = Surroundings(
-        Photo(textures.surface(rng), float(rng.uniform(0.8, 3.0))),
-        Photo(textures.surface(rng), float(rng.uniform(1, 4))) if table else None,
-        Photo(behind, width), table or (0.0, 0.0), walls, float(rng.uniform(0, 0.25)), empty,
-        Light.draw(rng))
+        _level(rng, textures, 0.8, 3.0), _level(rng, textures, 1, 4) if table else None,
+        Photo(behind, width, shown), table or (0.0, 0.0), walls, float(rng.uniform(0, 0.25)),
+        empty, Light.draw(rng))
     count = int(rng.integers(objects[0], objects[1] + 1))
     roles: list[Role] = []
     want_twins = rng.random() < twins
@@ -176,6 +180,12 @@ def cast(rng: np.random.Generator, textures: TextureBank, meshes: Sequence[Path]
     camera = CameraPath(rng, distance, pan, (float(middle[0]), float(middle[1])))
     return Cast([roles[i] for i in order], surroundings, camera, table, distance,
                 0.55 * distance + 0.3, int(rng.choice([0, 24, 240])))
+
+
+def _level(rng: np.random.Generator, textures: TextureBank, least: float, most: float) -> Photo:
+    """Draw what covers ground or floor, and how wide it is (metres)."""
+    rgb, shown = textures.surface(rng)
+    return Photo(rgb, float(rng.uniform(least, most)), shown)
 
 
 def _shape(rng: np.random.Generator, meshes: Sequence[Path]) -> tuple[Mesh, bool]:

@@ -6,7 +6,8 @@ The objects are meshes (random ones, named ones, boxes, balls, cans) dressed in 
 physics or smooth paths move them, some turn slowly, leave the picture and come back; a part of
 the scenes holds look-alike twins. Walls, ground and backdrop are photographs. Each frame is the
 mean of several pictures taken while the shutter is open: motion blur and smooth edges in one.
-The same seed, textures and settings give the same clip. (XMem section 4.2 trains on BL30K,
+The same seed, textures and settings give the same clip. Objects that these photographs show are
+no background either: their pixels can be marked as void. (XMem section 4.2 trains on BL30K,
 video rendered in this way from ShapeNet.)
 """
 
@@ -51,6 +52,8 @@ class SimulationConfig:
     noise: largest standard deviation of sensor noise, grey levels.
     recurrent: nothing goes for good: objects that leave come back, so that a clip may be of any
         length.
+    void: label of the pixels that show an object of a photograph on ground, wall or backdrop: it
+        is an object, but not one of those that are followed. None leaves them background.
     """
 
     height: int = 288
@@ -61,6 +64,7 @@ class SimulationConfig:
     colour: float = 0.6
     noise: float = 5.0
     recurrent: bool = False
+    void: int | None = None
 
     def __post_init__(self) -> None:
         """Check; raises ValueError naming the setting and its range."""
@@ -68,6 +72,8 @@ class SimulationConfig:
             raise ValueError(f'size {self.height}x{self.width}: at least 32x32')
         if not 1 <= self.objects[0] <= self.objects[1] <= 60:
             raise ValueError(f'objects {self.objects}: from 1 to 60, the fewest first')
+        if self.void is not None and not self.objects[1] < self.void <= 255:
+            raise ValueError(f'void {self.void}: above the most objects, at most 255')
         for name in ('twins', 'leave'):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f'{name} {getattr(self, name)}: from 0 to 1')
@@ -137,6 +143,10 @@ class SimulatedClip:
             total += picture
             if middle:
                 labels = seen
+                if self.config.void is not None:
+                    shown = self._cast.surroundings.shown(self._lens,
+                                                          self._cast.camera.pose(time))
+                    labels[(seen == 0) & shown] = self.config.void
         world.advance(self._steps - passed)
         frame = np.asarray(total / samples + 0.5, np.uint8)
         frame = self._look.apply(frame, 1 + self._flicker * float(rng.normal()))

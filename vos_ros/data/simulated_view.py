@@ -9,6 +9,7 @@ World: metres, z up, the ground at z = 0. Images: pixel (0, 0) has its centre at
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 import math
 
 import cv2
@@ -133,17 +134,27 @@ def _turn(angles: Sequence[float]) -> F64:
 class Photo:
     """A photograph as an endless surface, mirrored at its borders, with smaller copies."""
 
-    def __init__(self, rgb: U8, metres: float) -> None:
-        """Take a picture [H, W, 3] that is `metres` wide."""
-        self.levels = [rgb]
+    def __init__(self, picture: U8, metres: float, shown: U8 | None = None) -> None:
+        """Take a picture [H, W, 3] or [H, W] that is `metres` wide.
+
+        shown: [H, W], 0 or 1, where the picture shows an object; None = nowhere.
+        """
+        self.shown = shown
+        self.levels = [picture]
         for _ in range(4):
             if min(self.levels[-1].shape[:2]) < 16:
                 break
             self.levels.append(np.asarray(cv2.pyrDown(self.levels[-1]), np.uint8))
         self.metres = metres
 
+    def marks(self) -> 'Photo':
+        """Return a surface of the same size: 255 where this one shows an object, else 0."""
+        if self.shown is None:
+            return Photo(np.zeros(self.levels[0].shape[:2], np.uint8), self.metres)
+        return Photo(self.shown * np.uint8(255), self.metres)
+
     def at(self, x: F32, y: F32, footprint: F32 | float) -> U8:
-        """Look up points (metres) seen by pixels of a footprint (metres); [H, W, 3]."""
+        """Look up points (metres) seen by pixels of a footprint (metres); [H, W] or [H, W, 3]."""
         height, width = self.levels[0].shape[:2]
         u, v = _mirrored(x, 1 / self.metres), _mirrored(y, width / (self.metres * height))
         # The copy whose pixels are nearest in size to the footprint; rounded on a log scale.
@@ -216,11 +227,26 @@ class Surroundings:
         self.table, self.walls, self.lift, self.empty = table, walls, lift, empty
         self.light = light
 
+    def shown(self, lens: Lens, pose: Pose) -> NDArray[np.bool_]:
+        """Tell which pixels' centres see an object of a photograph, [H, W].
+
+        The same view as `picture` is taken of the photographs' masks. The table's edge comes out
+        as no object: it is drawn darker than half of what lies on the table.
+        """
+        view, _ = self._marks.picture(lens, pose, (0.0, 0.0), (None, None))
+        return view > 127
+
+    @cached_property
+    def _marks(self) -> 'Surroundings':
+        floor = None if self.floor is None else self.floor.marks()
+        return Surroundings(self.ground.marks(), floor, self.behind.marks(), self.table,
+                            self.walls, self.lift, self.empty, self.light)
+
     def picture(self, lens: Lens, pose: Pose, shift: Sequence[float],
-                shadows: Sequence[F32]) -> tuple[U8, F32]:
+                shadows: Sequence[F32 | None]) -> tuple[U8, F32]:
         """Return the view without objects [H, W, 3] and its depth along the axis [H, W].
 
-        shadows: what `shadows` returned.
+        shadows: what `shadows` returned; None in it = no shadows.
         """
         rays = lens.rays(shift) @ pose.rotation.astype(np.float32)
         out, depth = self._far(rays, pose, lens)

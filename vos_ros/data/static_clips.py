@@ -116,10 +116,14 @@ class ClipConfig:
 
 @dataclass(frozen=True)
 class LabelledClip:
-    """frames: uint8 [T, S, S, 3] RGB; labels: uint8 [T, S, S], 0 = background, 1..K = objects."""
+    """frames: uint8 [T, S, S, 3] RGB; labels: uint8 [T, S, S], 0 = background, 1..K = objects.
+
+    void: bool [T, S, S], where there is an object that is not labelled; None = nowhere.
+    """
 
     frames: U8
     labels: U8
+    void: NDArray[np.bool_] | None = None
 
 
 class StaticClips:

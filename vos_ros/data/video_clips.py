@@ -17,6 +17,7 @@ from vos_ros.data.compose import similarity
 from vos_ros.data.compose import warp_image
 from vos_ros.data.static_clips import LabelledClip
 from vos_ros.evaluate.davis import VideoSequence
+from vos_ros.evaluate.davis import VOID
 
 U8 = NDArray[np.uint8]
 
@@ -90,27 +91,32 @@ class VideoClips:
         config = self.config
         video, known = self._videos[int(rng.integers(len(self._videos)))]
         indices = [known[i] for i in self._times(rng, len(known))]
-        first = video.labels(indices[0])
-        if first is None or not first.any():
+        table = np.arange(256, dtype=np.uint8)
+        table[VOID] = 0
+        first = video.labels(indices[0], void=True)
+        if first is None or not table[first].any():
             return None
-        matrix = self._view(rng, first)
+        matrix = self._view(rng, table[first])
         cut = _cut(first, matrix, config.size)
         rgb = warp_image(video.image(indices[0]), matrix, *config.size)
-        chosen = choose_alike(rng, rgb, cut, 255 if objects is None else objects, config.alike)
+        most = 255 if objects is None else objects
+        chosen = choose_alike(rng, rgb, table[cut], most, config.alike)
         if not len(chosen):
             return None
-        table = np.arange(256, dtype=np.uint8)
         if objects is not None:
             table[:] = 0
             table[chosen] = np.arange(1, len(chosen) + 1)
         frames = np.empty((config.frames, *config.size, 3), np.uint8)
-        labels = np.empty(frames.shape[:3], np.uint8)
-        frames[0], labels[0] = rgb, table[cut]
+        labels = np.zeros(frames.shape[:3], np.uint8)
+        void = np.zeros(labels.shape, np.bool_)
+        frames[0], labels[0], void[0] = rgb, table[cut], cut == VOID
         for t, index in enumerate(indices[1:], 1):
             frames[t] = warp_image(video.image(index), matrix, *config.size)
-            label = video.labels(index)
-            labels[t] = 0 if label is None else table[_cut(label, matrix, config.size)]
-        return LabelledClip(develop(rng, frames), labels)
+            label = video.labels(index, void=True)
+            if label is not None:
+                cut = _cut(label, matrix, config.size)
+                labels[t], void[t] = table[cut], cut == VOID
+        return LabelledClip(develop(rng, frames), labels, void)
 
     def _times(self, rng: np.random.Generator, length: int) -> NDArray[np.intp]:
         """Draw places in a list of annotated frames: in order, backwards, or there and back."""

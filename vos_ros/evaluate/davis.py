@@ -35,18 +35,23 @@ class VideoSequence:
             raise ValueError(f'{self.frames[index]}: not a readable picture')
         return cv2.cvtColor(data, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
-    def labels(self, index: int) -> NDArray[np.uint8] | None:
-        """Read a frame's label map: uint8 [H, W], 0 = background; None without annotation."""
+    def labels(self, index: int, void: bool = False) -> NDArray[np.uint8] | None:
+        """Read a frame's label map: uint8 [H, W], 0 = background; None without annotation.
+
+        void: see `read_labels`.
+        """
         path = self.annotations[index]
-        return None if path is None else read_labels(path)
+        return None if path is None else read_labels(path, void)
 
 
-def read_labels(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+def read_labels(path: str | os.PathLike[str], void: bool = False) -> NDArray[np.uint8]:
     """Read a mask PNG as object numbers: uint8 [H, W], 0 = background.
 
-    A palette or grey PNG holds the numbers themselves. A mask that holds only 0 and 255 is a
+    A palette or grey PNG holds the numbers themselves. A grey mask that holds only 0 and 255 is a
     single object (DAVIS 2016) and becomes 0 and 1; otherwise 255 is void (DAVIS 2017) and
-    becomes background. Raises ValueError naming the file for other kinds of picture.
+    becomes background, as the semi-supervised protocol has it. With `void` it stays VOID: there
+    is an object that is not labelled. Raises ValueError naming the file for other kinds of
+    picture.
     """
     try:
         with Image.open(path) as picture:
@@ -58,8 +63,11 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     if array.ndim != 2:
         raise ValueError(f'{path}: a mask must be a palette or grey PNG, not {mode}')
     labels = array.astype(np.uint8)
-    if labels.any() and np.isin(labels, (0, VOID)).all():
+    # A palette mask may show void and nothing else: all objects have left.
+    if mode != 'P' and labels.any() and np.isin(labels, (0, VOID)).all():
         return (labels == VOID).astype(np.uint8)
+    if void:
+        return labels
     return np.where(labels == VOID, 0, labels).astype(np.uint8)
 
 

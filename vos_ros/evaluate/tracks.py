@@ -5,7 +5,9 @@
 The video is synthetic (cut-outs of COCO-style images moving over held-out ones), or sequences
 with label maps in the layout of DAVIS, real or from `vos-ros simulate`.  Classes do not count.
 Where only some objects are labelled, as in DAVIS, precision and with it HOTA and IDF1 come out too
-low: use such figures only beside each other.
+low: use such figures only beside each other.  Where the label maps mark void (255), as simulated
+ones do, masks found there are neither right nor false, see `track_metrics`; `void_dropped` counts
+them.
 """
 
 import argparse
@@ -29,7 +31,9 @@ from vos_ros.runtime.session import GraphError
 from vos_ros.tracking.instances import InstanceTracker
 from vos_ros.tracking.params import InstanceTrackerParams
 
-Sequence = tuple[str, Iterator[tuple[NDArray[np.uint8], NDArray[np.uint16] | None]]]
+# uint8 [H, W, 3] with its true ids (None: not annotated) and its void (None: there is none).
+Frame = tuple[NDArray[np.uint8], NDArray[np.uint16] | None, NDArray[np.bool_] | None]
+Sequence = tuple[str, Iterator[Frame]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,29 +79,35 @@ def evaluate(
         ) -> dict[str, float]:
     """Track each sequence from a fresh start, print a line for it, and return the means.
 
-    id_switches is the sum over all sequences; the other figures are means over sequences.
+    id_switches and void_dropped are sums over all sequences; the other figures are means over
+    sequences.
     """
-    print(f'{"sequence":<20}{"HOTA":>8}{"DetA":>8}{"AssA":>8}{"IDF1":>8}{"recall":>8}{"switch":>8}')
+    print(f'{"sequence":<20}{"HOTA":>8}{"DetA":>8}{"AssA":>8}{"IDF1":>8}{"recall":>8}{"switch":>8}'
+          f'{"void":>8}')
     rows: list[dict[str, float]] = []
     for name, frames in sequences:
         tracker, scores, count = InstanceTracker(network, params), TrackScores(), 0
-        for frame, truth in frames:
+        for frame, truth, void in frames:
             result = tracker.step(frame)
             count += 1
             if truth is not None:
-                scores.add(truth, result.label_map)
+                scores.add(truth, result.label_map, void)
         row = scores.compute()
-        print(f'{name:<20}{row["HOTA"]:>8.3f}{row["DetA"]:>8.3f}{row["AssA"]:>8.3f}'
-              f'{row["IDF1"]:>8.3f}{row["recall"]:>8.3f}{row["id_switches"]:>8.0f}')
+        print(_line(name, row))
         rows.append({**row, 'frames': count})
     if not rows:
         raise ValueError('there is no sequence to evaluate')
-    sums = ('id_switches', 'frames')
+    sums = ('id_switches', 'void_dropped', 'frames')
     figures = {name: float(np.sum(values) if name in sums else np.mean(values))
                for name in rows[0] for values in [[row[name] for row in rows]]}
-    print(f'{"all":<20}{figures["HOTA"]:>8.3f}{figures["DetA"]:>8.3f}{figures["AssA"]:>8.3f}'
-          f'{figures["IDF1"]:>8.3f}{figures["recall"]:>8.3f}{figures["id_switches"]:>8.0f}')
+    print(_line('all', figures))
     return {**figures, 'sequences': float(len(rows))}
+
+
+def _line(name: str, row: dict[str, float]) -> str:
+    return (f'{name:<20}{row["HOTA"]:>8.3f}{row["DetA"]:>8.3f}{row["AssA"]:>8.3f}'
+            f'{row["IDF1"]:>8.3f}{row["recall"]:>8.3f}{row["id_switches"]:>8.0f}'
+            f'{row["void_dropped"]:>8.0f}')
 
 
 def _synthetic(args: argparse.Namespace) -> Iterator[Sequence]:
@@ -118,19 +128,23 @@ def _synthetic(args: argparse.Namespace) -> Iterator[Sequence]:
     clips, length = (2, 12) if args.quick else (args.clips, args.frames)
     for seed in tqdm(range(clips), unit='clip', disable=None):
         scene = video.scene(seed)
-        yield f'synthetic {seed}', (scene.frame(time) for time in range(length))
+        yield f'synthetic {seed}', ((*scene.frame(time), None) for time in range(length))
 
 
 def _labelled(args: argparse.Namespace, folder: Path) -> Iterator[Sequence]:
     from vos_ros.evaluate.davis import find_sequences
+    from vos_ros.evaluate.davis import VOID
     for sequence in find_sequences(folder, args.only):
         length = min(12, len(sequence.frames)) if args.quick else len(sequence.frames)
 
         def frames(sequence=sequence, length=length):
             for index in range(length):
-                labels = sequence.labels(index)
-                yield (sequence.image(index),
-                       None if labels is None else labels.astype(np.uint16))
+                labels, image = sequence.labels(index, void=True), sequence.image(index)
+                if labels is None:
+                    yield image, None, None
+                else:
+                    void = labels == VOID
+                    yield image, np.where(void, 0, labels).astype(np.uint16), void
         yield sequence.name, frames()
 
 

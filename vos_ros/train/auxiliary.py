@@ -16,6 +16,8 @@ from torch.nn import functional as F
 
 from vos_ros.train.losses import Target
 
+_UNKNOWN = 1 << 20      # more than there are classes
+
 
 class DenseHead(nn.Module):
     """Class (background first) and offset to the centre, from mask features [B, D, h, w]."""
@@ -57,13 +59,16 @@ class DenseHead(nn.Module):
 def dense_target(target: Target, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Paint an image's objects: class int64 [h, w] and offset to the centre float32 [2, h, w].
 
-    0 is background, class c is c + 1, unknown is a number past the classes. Where objects
-    overlap, the smaller one is on top. target.masks float [n, H, W] in 0..1.
+    0 is background, class c is c + 1, unknown, as void is, a number past the classes. Where
+    objects overlap, the smaller one is on top. target.masks float [n, H, W] in 0..1.
     """
     h, w = size
     device = target.masks.device
     label = torch.zeros(h, w, dtype=torch.int64, device=device)
     offset = torch.zeros(2, h, w, device=device)
+    if target.void is not None:
+        void = F.interpolate(target.void[None, None], size=size, mode='area')[0, 0]
+        label[void > 0.5] = _UNKNOWN
     if not len(target.masks):
         return label, offset
     masks = F.interpolate(target.masks[None], size=size, mode='area')[0]
@@ -76,7 +81,7 @@ def dense_target(target: Target, size: tuple[int, int]) -> tuple[Tensor, Tensor]
     for i in areas.argsort(descending=True).tolist():
         inside = masks[i] > 0.5
         known = int(target.labels[i])
-        label[inside] = known + 1 if known >= 0 else 1 << 20
+        label[inside] = known + 1 if known >= 0 else _UNKNOWN
         offset[0] = torch.where(inside, (middle_y[i] - ys) / unit, offset[0])
         offset[1] = torch.where(inside, (middle_x[i] - xs) / unit, offset[1])
     return label, offset

@@ -81,7 +81,8 @@ class FeaturePool:
         """Write the pool, and what it was made from as a text."""
         save_checkpoint(path, {'key': key, 'frames': [
             {'maps': list(maps), 'labels': [t.labels for t in targets],
-             'masks': [t.masks for t in targets], 'ids': [t.ids for t in targets]}
+             'masks': [t.masks for t in targets], 'ids': [t.ids for t in targets],
+             'void': [t.void for t in targets]}
             for maps, targets in self.frames]})
 
     @classmethod
@@ -93,5 +94,6 @@ class FeaturePool:
         if saved.get('key') != key:
             return None
         return cls([(tuple(f['maps']), [
-            Target(*row) for row in zip(f['labels'], f['masks'], f['ids'], strict=True)])
+            Target(*row) for row in zip(f['labels'], f['masks'], f['ids'],
+                                        f.get('void', [None] * len(f['ids'])), strict=True)])
             for f in saved['frames']])

@@ -28,11 +28,13 @@ class Target(NamedTuple):
         by its mask, trains mask and objectness, and leaves the class head alone.
     masks: bool, uint8 or float [n,H,W], 0..1, over the network's (padded) input.
     ids: int64 [n], identity over the video; needed by query passing only.
+    void: as the masks, [H,W], where objects are that nobody labelled; None = nowhere.
     """
 
     labels: Tensor
     masks: Tensor
     ids: Tensor | None = None
+    void: Tensor | None = None
 
 
 class Match(NamedTuple):

@@ -180,8 +180,10 @@ class ClipSamples(Dataset):
             first, (image, target) = self.stills[2 * index], self.stills[2 * index + 1]
             apart = torch.arange(len(target.labels)) + _APART
             return first, (image, target._replace(ids=apart))
+        void: NDArray[np.bool_] | None = None
         if self.folders is not None and rng.random() < self.share:
             cut = self.folders.clip(rng, None)
+            void = cut.void
             unknown = np.full(int(cut.labels.max()), -1, np.int64)
             clip = Clip(cut.frames, cut.labels.astype(np.uint16), unknown)
         elif isinstance(self.source, SyntheticVideo):
@@ -192,7 +194,8 @@ class ClipSamples(Dataset):
             clip = self.source.clip([self.seed, 4, index], pair)
         else:
             clip = self._real_clip(self.source, rng, gap)
-        return tuple((clip.frames[t], make_target(clip.masks(t), clip.classes, min_area=48))
+        return tuple((clip.frames[t], make_target(clip.masks(t), clip.classes, min_area=48,
+                                                  void=None if void is None else void[t]))
                      for t in range(2))
 
     def _real_clip(self, source: YoutubeVis, rng: np.random.Generator, gap: int) -> Clip:
@@ -235,15 +238,22 @@ class Resumable(Sampler[int]):
 
 
 def make_target(masks: NDArray[np.uint8], classes: NDArray[np.int64],
-                min_area: int = 1) -> Target:
-    """Reduce masks uint8 [n, H, W] to a quarter by averaging; objects below min_area go."""
+                min_area: int = 1, void: NDArray[np.bool_] | None = None) -> Target:
+    """Reduce masks uint8 [n, H, W] to a quarter by averaging; objects below min_area go.
+
+    void: bool [H, W], reduced likewise; one without a pixel is none.
+    """
     h, w = masks.shape[1] // TARGET_STRIDE, masks.shape[2] // TARGET_STRIDE
     keep = np.flatnonzero(masks.sum((1, 2), dtype=np.int64) >= min_area)
     small = np.empty((len(keep), h, w), np.uint8)
     for row, i in enumerate(keep):
         small[row] = cv2.resize(masks[i] * 255, (w, h), interpolation=cv2.INTER_AREA)
+    unlabelled = None
+    if void is not None and void.any():
+        unlabelled = torch.from_numpy(np.asarray(cv2.resize(
+            void.astype(np.uint8) * 255, (w, h), interpolation=cv2.INTER_AREA), np.uint8))
     return Target(torch.from_numpy(np.asarray(classes)[keep].astype(np.int64)),
-                  torch.from_numpy(small), torch.from_numpy(keep.astype(np.int64)))
+                  torch.from_numpy(small), torch.from_numpy(keep.astype(np.int64)), unlabelled)
 
 
 def collate_images(samples: Sequence[tuple[NDArray[np.uint8], Target]]) -> Batch:
@@ -258,9 +268,10 @@ def collate_clips(samples: Sequence[Any]) -> Batch:
 
 
 def dequantise(target: Target, device: torch.device) -> Target:
-    """Bring a target to the device, masks as float32 in 0..1."""
+    """Bring a target to the device, masks and void as float32 in 0..1."""
     ids = None if target.ids is None else target.ids.to(device)
-    return Target(target.labels.to(device), target.masks.to(device).float() / 255, ids)
+    void = None if target.void is None else target.void.to(device).float() / 255
+    return Target(target.labels.to(device), target.masks.to(device).float() / 255, ids, void)
 
 
 def to_network(images: Tensor | tuple[Tensor, ...], device: torch.device) -> Any:

@@ -30,6 +30,7 @@ from vos_ros.train.losses import Target
 _SHARE = 0.4
 _MOST = 6
 _AROUND = 1.5           # times an object's box: what is near it
+_SAME = 0.5             # from this IoU on a mask shows the object, wherever else it lies
 _INSIDE = 0.5           # of the fullest cell's cover: from here on a cell is on the object
 
 
@@ -37,6 +38,7 @@ class OneToManyLoss(MobileInstLoss):
     """As MobileInstLoss, with `assign` in place of the one-to-one matching.
 
     The class is trained on queries that have an object alone: what has none, objectness says.
+    Queries that show what lies in a target's void do not train it: there may be an object.
     """
 
     def __init__(self, grid: tuple[int, int], weights: LossWeights | None = None) -> None:
@@ -51,9 +53,13 @@ class OneToManyLoss(MobileInstLoss):
         size = (2 * masks.shape[-2], 2 * masks.shape[-1])
         resized = [resize_targets(target, size) for target in targets]
         matches, expected = [], torch.zeros(logits.shape[:2], device=logits.device)
-        for i, truth in enumerate(resized):
+        judged = torch.ones_like(expected)
+        for i, (truth, target) in enumerate(zip(resized, targets, strict=True)):
             found, expected[i] = assign(masks[i], truth, self.grid)
             matches.append(found)
+            if target.void is not None:
+                judged[i, in_void(masks[i], target.void) & (expected[i] < _SAME)] = 0
+                judged[i, found.queries] = 1
         count = logits.new_tensor(float(sum(len(m.queries) for m in matches))).clamp(min=1)
         chosen = torch.cat([logits[i, m.queries] for i, m in enumerate(matches)])
         labels = torch.cat([t.labels.to(logits.device)[m.objects]
@@ -67,7 +73,8 @@ class OneToManyLoss(MobileInstLoss):
         predicted, truth = chosen_masks(
             outputs['kernels'], outputs['mask_features'], matches, resized)
         losses['dice'], losses['pixel'] = mask_losses(predicted, truth, count)
-        losses['objectness'] = quality_loss(outputs['objectness'].float(), expected).sum() / count
+        quality = quality_loss(outputs['objectness'].float(), expected) * judged
+        losses['objectness'] = quality.sum() / count
         weights = self.weights
         losses['total'] = (
             weights.class_ * losses['class'] + weights.dice * losses['dice']
@@ -142,6 +149,15 @@ def quality_loss(logits: Tensor, wanted: Tensor) -> Tensor:
     """
     entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction='none')
     return entropy * (logits.detach().sigmoid() - wanted).abs()
+
+
+@torch.no_grad()
+def in_void(masks: Tensor, void: Tensor) -> Tensor:
+    """Tell which masks (logits [N, h, w]) lie by more than half in void [H, W], 0..1; bool [N]."""
+    small = F.interpolate(void.to(masks.device).float()[None, None], size=masks.shape[-2:],
+                          mode='area').flatten()
+    hard = (masks.flatten(1) > 0).float()
+    return hard @ small > 0.5 * hard.sum(1)
 
 
 @torch.no_grad()
