@@ -6,10 +6,9 @@ HOTA: Luiten et al., "HOTA: A Higher Order Metric for Evaluating Multi-Object
 Tracking", IJCV 2021.
 IDF1: Ristani et al., "Performance Measures and a Data Set for Multi-Target, Multi-Camera
 Tracking", 2016.  Identity switches: Bernardin and Stiefelhagen, CLEAR MOT, 2008.
-Void, where objects may be that nobody labelled: its pixels count in no mask (DAVIS: Caelles et
-al., "The 2019 DAVIS Challenge on VOS: Unsupervised Multi-Object Segmentation", 2019), and a mask
-without a true object that lies in it by more than half is neither right nor false (MOTS:
-Voigtlaender et al., "MOTS: Multi-Object Tracking and Segmentation", CVPR 2019).
+Void, where objects may be that nobody labelled: a mask without a true object that lies in it by
+more than half is neither right nor false, as in the ignore regions of MOTS (Voigtlaender et al.,
+"MOTS: Multi-Object Tracking and Segmentation", CVPR 2019).
 
 Own code, because the packages that compute all three pull in a second OpenCV and a plotting
 library; the tests hold it against TrackEval where that is installed.
@@ -58,24 +57,21 @@ class TrackScores:
             void: NDArray[np.bool_] | None = None) -> None:
         """Take a frame's true and found label map, both [H, W].
 
-        void: bool [H, W], the pixels that do not count; None = there are none. Found masks with
-        more than half of their pixels in void are left out unless their IoU with a true one,
-        outside void, is at least MATCH_IOU. Raises ValueError when the sizes differ.
+        void: bool [H, W]; None = nowhere. Found masks with more than half of their pixels in void
+        are left out unless their IoU with a true one is at least MATCH_IOU. Raises ValueError
+        when the sizes differ.
         """
         if truth.shape != found.shape:
             raise ValueError(f'true label map is {truth.shape}, found one is {found.shape}')
         if void is not None and void.shape != truth.shape:
             raise ValueError(f'true label map is {truth.shape}, void is {void.shape}')
-        if void is None or not void.any():
-            true_ids, found_ids, iou = mask_ious(truth, found)
-        else:
+        true_ids, found_ids, iou = mask_ious(truth, found)
+        if void is not None and void.any():
             areas = np.bincount(found.ravel())
-            truth, found = np.where(void, 0, truth), np.where(void, 0, found)
-            true_ids, found_ids, iou = mask_ious(truth, found)
-            inside = areas - np.bincount(found.ravel(), minlength=len(areas))
+            inside = np.bincount(found[void], minlength=len(areas))
             kept = (2 * inside <= areas)[found_ids] | (iou.max(0, initial=0.0) >= MATCH_IOU)
+            self._dropped += int(np.count_nonzero(~kept))
             found_ids, iou = found_ids[kept], iou[:, kept]
-            self._dropped += int(np.count_nonzero(areas[1:])) - len(found_ids)
         rows = np.array([self._true.setdefault(int(i), len(self._true)) for i in true_ids], int)
         columns = np.array(
             [self._found.setdefault(int(i), len(self._found)) for i in found_ids], int)
