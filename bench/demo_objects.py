@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""In what share of its frames each main object of the demo's video is masked under one id.
+
+An id covers an object in a frame where the box of its mask and the object's, drawn by eye
+(demo_objects.yaml), have an IoU of at least half.  Each object's figure is that of the one id that
+covers it in the most frames; objects_80 is the number of objects with at least 0.8.  Every frame
+goes through the tracker at its default settings; the video is what `make demo` fetched.
+"""
+
+import argparse
+import json
+from pathlib import Path
+import sys
+
+from common import machine
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+import yaml
+
+from vos_ros.runtime.mobileinst import MobileInst
+from vos_ros.runtime.package import load_package
+from vos_ros.tracking.instances import InstanceTracker
+
+HERE = Path(__file__).resolve().parent
+
+
+def box_at(drawn: dict[int, list[float]], frame: int) -> NDArray[np.float64] | None:
+    """Return an object's box x1 y1 x2 y2 in a frame; None before its first and after its last."""
+    times = sorted(drawn)
+    if not times[0] <= frame <= times[-1]:
+        return None
+    sides = np.array([drawn[time] for time in times], float)
+    return np.array([np.interp(frame, times, side) for side in sides.T])
+
+
+def ious(box: NDArray[np.float64], boxes: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the IoU of a box with each of boxes [n, 4]."""
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    shared = (high - low).clip(0).prod(1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).clip(0).prod(1)
+    return shared / ((box[2:] - box[:2]).prod() + areas - shared)
+
+
+def main() -> int:
+    """Run; return 0, or 1 when there is no video."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--json', action='store_true',
+                        help='print the figures as one JSON object, last line')
+    parser.add_argument('--quick', action='store_true', help='the first half of the video only')
+    parser.add_argument('--model', default='mobileinst-lite0', help='a model package')
+    parser.add_argument('--video', type=Path, default=HERE.parent / '.cache/demo/bikes.mp4')
+    args = parser.parse_args()
+    objects = yaml.safe_load((HERE / 'demo_objects.yaml').read_text())
+    video = cv2.VideoCapture(str(args.video))
+    if not video.isOpened():
+        print(f'demo_objects: {args.video} cannot be read; `make demo` fetches it',
+              file=sys.stderr)
+        return 1
+    package = load_package(args.model)
+    print(f'{package}\n{machine()}')
+    tracker = InstanceTracker(MobileInst(package, 1))
+    frames = dict.fromkeys(objects, 0)
+    covered: dict[str, dict[int, int]] = {name: {} for name in objects}
+    number = 0
+    while (read := video.read())[0] and not (args.quick and number >= 125):
+        tracks = tracker.step(read[1][:, :, ::-1]).tracks
+        for name, drawn in objects.items():
+            box = box_at(drawn, number)
+            if box is not None:
+                frames[name] += 1
+                for track in tracks.ids[ious(box, tracks.boxes) >= 0.5].tolist():
+                    covered[name][track] = covered[name].get(track, 0) + 1
+        number += 1
+    figures: dict[str, float] = {'frames': number}
+    for name in objects:
+        if frames[name]:
+            best = max(covered[name].values(), default=0)
+            figures[f'share_{name.replace(" ", "_")}'] = round(best / frames[name], 3)
+            print(f'{name:>16}: one id in {best:3d} of {frames[name]:3d} frames, '
+                  f'{len(covered[name])} ids in all')
+    shares = [value for key, value in figures.items() if key.startswith('share_')]
+    figures.update(objects=len(shares), objects_80=sum(share >= 0.8 for share in shares))
+    print(f'{figures["objects_80"]} of {len(shares)} objects in at least 80 % of their frames')
+    if args.json:
+        print(json.dumps(figures))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
