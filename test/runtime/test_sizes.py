@@ -10,6 +10,7 @@ from vos_ros.budget.ladder import input_sizes
 from vos_ros.runtime import sizes as module
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
+from vos_ros.runtime.package import PackageError
 from vos_ros.runtime.sizes import Sizes
 
 
@@ -62,3 +63,30 @@ def test_timing_at_the_start_takes_about_a_second(sizes, monkeypatch):
     spent = iter([0.0, 0.2, 0.4, 0.6, 0.8, 1.1, 1.2])
     monkeypatch.setattr(module.time, 'monotonic', lambda: next(spent))
     assert sizes.time(input_sizes(next(iter(sizes._networks)), 64))
+
+
+def test_frames_that_stand_get_the_input_turned(tiny_package):
+    package = load_package(tiny_package)
+    first = MobileInst(package)
+    sizes = Sizes.of(first, package, 1, ('cpu',))
+    height, width = first.input_size
+    assert height < width
+    assert sizes.facing(first, (480, 640)) is first and sizes.facing(first, (480, 480)) is first
+    turned = sizes.facing(first, (640, 480))
+    assert turned.input_size == (width, height)
+    assert sizes.facing(first, (640, 480)) is turned and sizes.facing(turned, (640, 480)) is turned
+    assert sizes.facing(turned, (480, 640)) is first
+    moved = sizes.facing(sizes.motion(first.input_size), (640, 480))
+    assert moved is sizes.motion((width, height))
+
+
+def test_a_package_of_one_size_is_not_turned(tiny_package):
+    package = load_package(tiny_package)
+    first = MobileInst(package)
+
+    def refuse(size):
+        raise PackageError('made for one size')
+
+    sizes = Sizes(first, refuse)
+    assert sizes.facing(first, (640, 480)) is first and sizes.facing(first, (640, 480)) is first
+    assert len(sizes.messages) == 1

@@ -17,10 +17,13 @@ from vos_ros.data.coco import DataError
 from vos_ros.data.coco import held_out
 from vos_ros.data.coco import load_coco
 from vos_ros.evaluate.masks import evaluate_masks
+from vos_ros.evaluate.masks import Network
 from vos_ros.evaluate.masks import Queries
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
+from vos_ros.runtime.package import ModelPackage
 from vos_ros.runtime.package import PackageError
+from vos_ros.runtime.sizes import Sizes
 
 DEFAULT_MODEL = 'mobileinst-lite0'
 
@@ -40,11 +43,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--json', action='store_true', help='end with one JSON object on a line')
 
 
+def asking(package: ModelPackage, threads: int = 1) -> tuple[Network, bool]:
+    """Return what asks a package about a letterboxed picture, and whether it may be turned."""
+    network = MobileInst(package, threads)
+    sizes = Sizes.of(network, package, threads, ('cpu',))
+    turns = bool(sizes.load([network.input_size[::-1]]))
+
+    def ask(image: NDArray[np.uint8]) -> Queries:
+        out = sizes[image.shape[0], image.shape[1]].key(image)
+        return Queries(out.logits, out.objectness, out.masks)
+
+    return ask, turns
+
+
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print; return the exit status."""
     try:
         package = load_package(args.model)
-        network = MobileInst(package, args.threads)
+        ask, turns = asking(package, args.threads)
         keep: set[int | str] | None = None
         if args.only is not None:
             if not args.only.is_file():
@@ -61,14 +77,11 @@ def run(args: argparse.Namespace) -> int:
     if args.quick:
         data.images = data.images[:8]
 
-    def ask(image: NDArray[np.uint8]) -> Queries:
-        out = network.key(image)
-        return Queries(out.logits, out.objectness, out.masks)
-
     started = time.perf_counter()
     with tqdm(total=len(data), unit='image', disable=None) as bar:
         try:
-            figures = evaluate_masks(ask, data, network.input_size, lambda _: bar.update())
+            figures = evaluate_masks(ask, data, package.input_size, lambda _: bar.update(),
+                                     turns)
         except DataError as error:
             print(f'vos-ros evaluate instances: {error}', file=sys.stderr)
             return 1

@@ -18,6 +18,7 @@ from pycocotools.cocoeval import COCOeval
 
 from vos_ros.data.coco import class_map
 from vos_ros.data.coco import CocoImages
+from vos_ros.runtime.letterbox import facing
 from vos_ros.runtime.letterbox import Letterbox
 from vos_ros.tracking.bits import Bits
 from vos_ros.tracking.bits import count
@@ -56,13 +57,16 @@ class Detection(NamedTuple):
 
 
 def detect(network: Network, rgb: NDArray[np.uint8], input_size: tuple[int, int],
-           limit: int = 100) -> list[Detection]:
+           limit: int = 100, turns: bool = True) -> list[Detection]:
     """Find the instances of an image [H, W, 3]; at most `limit`, the best first.
+
+    turns: whether the network takes its input turned, too, for pictures that stand.
 
     score = sqrt(class · objectness) · mean mask probability inside the mask, softened by overlap
     with better ones (see `soften`).  Masks that overlap one vote on it, as in the tracker.
     """
-    box = Letterbox((rgb.shape[0], rgb.shape[1]), input_size)
+    size = (rgb.shape[0], rgb.shape[1])
+    box = Letterbox(size, facing(input_size, size) if turns else input_size)
     found = network(box.apply(np.ascontiguousarray(rgb)))
     classes = _sigmoid(found.logits)
     scores = np.sqrt(classes.max(1) * _sigmoid(found.objectness))
@@ -109,17 +113,18 @@ def soften(bits: Bits, scores: NDArray[np.float32],
 
 
 def evaluate_masks(network: Network, data: CocoImages, input_size: tuple[int, int],
-                   progress: Callable[[int], None] | None = None) -> dict[str, float]:
+                   progress: Callable[[int], None] | None = None,
+                   turns: bool = True) -> dict[str, float]:
     """Run the network over a COCO-style set and return AP and AR in 0..1.
 
     Keys: AP, AP50, AP75, APs, APm, APl, AR@1, AR@10, AR@100 with classes, and the same with
     `agnostic_` before it, where a mask of any class counts; images, instances, detections.
-    data.classes must be the network's classes, in its order.
+    data.classes must be the network's classes, in its order.  turns: see `detect`.
     """
     detections: list[dict[str, Any]] = []
     ids = [entry['id'] for entry in data.images]
     for number, image in enumerate(data):
-        for found in detect(network, image.rgb, input_size):
+        for found in detect(network, image.rgb, input_size, turns=turns):
             detections.append({'image_id': ids[number], 'category_id': found.class_id + 1,
                                'segmentation': found.code, 'score': found.score})
         if progress is not None:

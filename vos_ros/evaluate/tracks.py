@@ -28,6 +28,7 @@ from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import PackageError
 from vos_ros.runtime.package import REUSE_FEATURES
 from vos_ros.runtime.session import GraphError
+from vos_ros.runtime.sizes import Sizes
 from vos_ros.tracking.instances import InstanceTracker
 from vos_ros.tracking.params import InstanceTrackerParams
 
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
                              reuse_features=args.reuse_features)
         folder = args.sequences or (args.data if args.annotations is None else None)
         sequences = _labelled(args, folder) if folder else _synthetic(args)
-        figures = evaluate(network, params, sequences)
+        figures = evaluate(network, params, sequences, args.threads)
     except (OSError, ValueError, PackageError, GraphError) as error:
         print(f'vos-ros evaluate tracks: {error}', file=sys.stderr)
         return 1
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 def evaluate(
         network: MobileInst, params: InstanceTrackerParams, sequences: Iterator[Sequence],
-        ) -> dict[str, float]:
+        threads: int = 1) -> dict[str, float]:
     """Track each sequence from a fresh start, print a line for it, and return the means.
 
     id_switches and void_dropped are sums over all sequences; the other figures are means over
@@ -85,9 +86,11 @@ def evaluate(
     print(f'{"sequence":<20}{"HOTA":>8}{"DetA":>8}{"AssA":>8}{"IDF1":>8}{"recall":>8}{"switch":>8}'
           f'{"void":>8}')
     rows: list[dict[str, float]] = []
+    sizes = Sizes.of(network, network.package, threads, ('cpu',))
     for name, frames in sequences:
         tracker, scores, count = InstanceTracker(network, params), TrackScores(), 0
         for frame, truth, void in frames:
+            tracker.network = sizes.facing(network, frame.shape[:2])
             result = tracker.step(frame)
             count += 1
             if truth is not None:

@@ -8,6 +8,7 @@ from dataclasses import fields
 from dataclasses import replace
 import sys
 from typing import Any
+from typing import cast
 
 import cv2
 import numpy as np
@@ -82,6 +83,8 @@ class InstanceTrackerNode(TrackerNode):
         if self._tracker.ids_exhausted:
             self.get_logger().error('every id was given; starting over at 1')
             self._tracker.reset(restart_ids=True)
+        network = cast(MobileInst, self._tracker.network)
+        self._tracker.network = self._sizes.facing(network, frame.shape[:2])
         return self._tracker.step(frame, stamp, self.labels.canvas)
 
     def after_step(self, header: Header, frame: NDArray[np.uint8], result: StepResult) -> None:
@@ -118,9 +121,8 @@ class InstanceTrackerNode(TrackerNode):
         self._tracker.late_keyframes = settings.get(
             'late_keyframes', self.parameters['late_keyframes'])
         size = settings.get('input_size', self._network.input_size)
-        network = self._sizes.motion(size) if 'reuse_features' in settings else self._sizes[size]
-        if network is not self._tracker.network:
-            self._tracker.network = network
+        self._tracker.network = self._sizes.motion(size) if 'reuse_features' in settings \
+            else self._sizes[size]
 
     def reset(self) -> None:
         """End all tracks."""

@@ -19,6 +19,16 @@ _HALVED = 2.1
 _SAMPLED = 2.5
 
 
+def facing(input_size: tuple[int, int], frame_size: tuple[int, int]) -> tuple[int, int]:
+    """Return an input size (height, width), turned if frames stand where it lies, or lie.
+
+    A frame that stands fills little more than half of an input that lies.
+    """
+    stands, turned = frame_size[0] > frame_size[1], input_size[::-1]
+    return turned if frame_size[0] != frame_size[1] and stands == (turned[0] > turned[1]) \
+        else input_size
+
+
 def ordered(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return a frame as OpenCV takes it: channels one after the other, copied if they are not."""
     if frame.strides[1:] == (3, -1) and frame.strides[0] > 0:

@@ -11,6 +11,7 @@ import numpy as np
 
 from vos_ros.budget.clock import percentile
 from vos_ros.budget.ladder import SizeCost
+from vos_ros.runtime.letterbox import facing
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.motion import Motion
 from vos_ros.runtime.package import ModelPackage
@@ -37,6 +38,7 @@ class Sizes:
         self._networks = {first.input_size: first}
         self._motion: dict[tuple[int, int], MobileInst] = {}
         self._load = load
+        self._turns = True
         self.messages: list[str] = []
 
     @classmethod
@@ -55,6 +57,20 @@ class Sizes:
         if size not in self._motion:
             self._motion[size] = self._networks[size].by_motion()
         return self._motion[size]
+
+    def facing(self, network: MobileInst, frame_size: tuple[int, int]) -> MobileInst:
+        """Return a network for frames of a size: the one given, or the same with its input turned.
+
+        The first time that takes as long as loading.  A package of one size is never turned.
+        """
+        size = facing(network.input_size, frame_size)
+        if size == network.input_size or not self._turns:
+            return network
+        self._turns = bool(self.load([size]))
+        if not self._turns:
+            return network
+        moved = network is self._motion.get(network.input_size)
+        return self.motion(size) if moved else self._networks[size]
 
     def load(self, sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Load and warm networks; return the sizes that can be had."""

@@ -18,6 +18,7 @@ from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import PackageError
 from vos_ros.runtime.package import REUSE_FEATURES
 from vos_ros.runtime.session import GraphError
+from vos_ros.runtime.sizes import Sizes
 from vos_ros.tracking.drawing import contact_sheet
 from vos_ros.tracking.drawing import draw_tracks
 from vos_ros.tracking.folder import pictures_in
@@ -102,9 +103,11 @@ def _track(args: argparse.Namespace, network: MobileInst, tracker: InstanceTrack
     seen: dict[int, int] = {}
     count, keep_every = 0, 1
     network.warm()
+    sizes = Sizes.of(network, network.package, args.threads, args.provider or ('cpu',))
     for frame, stamp in read_frames(args.video):
         if limit and count >= limit:
             break
+        tracker.network = sizes.facing(network, frame.shape[:2])
         result = tracker.step(frame, stamp)
         for track_id in result.tracks.ids[result.tracks.areas > 0]:
             seen[int(track_id)] = seen.get(int(track_id), 0) + 1

@@ -99,6 +99,8 @@ class InstanceTracker:
 
         The next frame is a keyframe: a context of another size would not fit.
         """
+        if network is self._network:
+            return
         self._network = network
         self._letterbox = None
         self._since_keyframe = 0

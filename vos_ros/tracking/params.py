@@ -35,7 +35,7 @@ class InstanceTrackerParams:
     keep_score: float = bounded(
         0.25, 0.0, 1.0, 'An instance can carry a track on from this score on.')
     confirm_keyframes: int = bounded(
-        2, 1, 20, 'A track is published once it was seen on this many keyframes in a row.')
+        1, 1, 20, 'A track is published once it was seen on this many keyframes in a row.')
     coast_keyframes: int = bounded(
         3, 0, 60, "Keyframes that a track keeps its own kernel's mask without an instance that "
         'confirms it, before it counts as lost.')

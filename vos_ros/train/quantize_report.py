@@ -10,12 +10,11 @@ import time
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vos_ros.budget.clock import percentile
 from vos_ros.data.coco import CocoImages
+from vos_ros.evaluate.instances import asking
 from vos_ros.evaluate.masks import evaluate_masks
-from vos_ros.evaluate.masks import Queries
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import ModelPackage
 
@@ -72,13 +71,8 @@ def _times(before: ModelPackage, after: ModelPackage,
 
 
 def _quality(package: ModelPackage, data: CocoImages) -> Mapping[str, float]:
-    network = MobileInst(package)
-
-    def ask(image: NDArray[np.uint8]) -> Queries:
-        out = network.key(image)
-        return Queries(out.logits, out.objectness, out.masks)
-
-    return evaluate_masks(ask, data, network.input_size, lambda _: None)
+    ask, turns = asking(package)
+    return evaluate_masks(ask, data, package.input_size, lambda _: None, turns)
 
 
 def write_card(path: Path, source: ModelPackage, name: str, noted: Mapping[str, Any],
