@@ -137,6 +137,17 @@ def test_resolution_may_change_at_any_frame(tracker, scene):
         assert seen == {track.id for track in tracks.tracks if track.area}
 
 
+def test_images_that_stand_go_into_a_turned_input(tracker, scene):
+    sizes = []
+    for second, (height, width) in enumerate([(120, 160), (160, 120), (120, 160)], 10):
+        labels, tracks, latency = tracker(scene(second, height, width), second)
+        assert (labels.height, labels.width) == (height, width)
+        seen = set(np.unique(images.to_labels(labels)).tolist()) - {0}
+        assert seen == {track.id for track in tracks.tracks if track.area} and seen
+        sizes.append(latency.operating_point.split()[1].split('x'))
+    assert sizes[1] == sizes[0][::-1] != sizes[0] == sizes[2]
+
+
 def test_parameters_are_live_checked_and_applied(tracker, scene, ros):
     keyframes = [tracker(scene(second), second)[1].keyframe for second in range(4, 10, 2)]
     assert keyframes.count(True) == 3, 'two seconds apart, every image is a keyframe (max_gap)'
