@@ -10,18 +10,19 @@ goes through the tracker at its default settings; the video is what `make demo` 
 """
 
 import argparse
-import json
+from itertools import islice
 from pathlib import Path
 import sys
 
+from common import finish
 from common import machine
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 import yaml
 
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
+from vos_ros.tracking.command import read_frames
 from vos_ros.tracking.instances import InstanceTracker
 
 HERE = Path(__file__).resolve().parent
@@ -55,9 +56,8 @@ def main() -> int:
     parser.add_argument('--video', type=Path, default=HERE.parent / '.cache/demo/bikes.mp4')
     args = parser.parse_args()
     objects = yaml.safe_load((HERE / 'demo_objects.yaml').read_text())
-    video = cv2.VideoCapture(str(args.video))
-    if not video.isOpened():
-        print(f'demo_objects: {args.video} cannot be read; `make demo` fetches it',
+    if not args.video.is_file():
+        print(f'demo_objects: {args.video} is not there; `make demo` fetches it',
               file=sys.stderr)
         return 1
     package = load_package(args.model)
@@ -66,8 +66,8 @@ def main() -> int:
     frames = dict.fromkeys(objects, 0)
     covered: dict[str, dict[int, int]] = {name: {} for name in objects}
     number = 0
-    while (read := video.read())[0] and not (args.quick and number >= 125):
-        tracks = tracker.step(read[1][:, :, ::-1]).tracks
+    for frame, _ in islice(read_frames(str(args.video)), 125 if args.quick else None):
+        tracks = tracker.step(frame).tracks
         for name, drawn in objects.items():
             box = box_at(drawn, number)
             if box is not None:
@@ -85,8 +85,7 @@ def main() -> int:
     shares = [value for key, value in figures.items() if key.startswith('share_')]
     figures.update(objects=len(shares), objects_80=sum(share >= 0.8 for share in shares))
     print(f'{figures["objects_80"]} of {len(shares)} objects in at least 80 % of their frames')
-    if args.json:
-        print(json.dumps(figures))
+    finish(figures, args)
     return 0
 
 

@@ -8,12 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-// Wider registers where the processor has them.
-#define WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define WIDE
-#endif
+#include "wide.h"
 
 #define EIGHT 8
 typedef float floats __attribute__((vector_size(EIGHT * sizeof(float))));

@@ -10,12 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-// Wider registers where the processor has them.
-#define WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define WIDE
-#endif
+#include "wide.h"
 
 // Two pixels of three channels and one to spare, and what is loaded for them.
 typedef uint16_t pair __attribute__((vector_size(16)));
@@ -80,20 +75,20 @@ WIDE void vos_ros_scale(
   }
 }
 
-// Sum up the channels of each eighth pixel of each eighth row of a picture of three channels, less
-// the mean of these sums, and compare them with those of the picture before.
-// picture: rows lie step bytes apart.  sample: [rows, columns] of the pixels taken, overwritten.
+// Sum up the channels of each stride-th pixel of each stride-th row of a picture of three channels,
+// less the mean of these sums, and compare them with those of the picture before.
+// picture: rows lie step bytes apart; the first pixel taken is in the middle of the first stride.  sample: [rows, columns] of the pixels taken, overwritten.
 // before: as sample.  energy: set to the sum of the squares.  Returns the sum of the products.
 float vos_ros_compare(
-  const uint8_t * picture, int64_t step, int32_t rows, int32_t columns, const float * before,
-  float * sample, float * energy)
+  const uint8_t * picture, int64_t step, int32_t stride, int32_t rows, int32_t columns,
+  const float * before, float * sample, float * energy)
 {
-  const int eighth = 8, count = rows * columns;
+  const int count = rows * columns;
   int64_t total = 0;
   for (int y = 0; y < rows; ++y) {
-    const uint8_t * const row = picture + (y * eighth + eighth / 2) * step;
+    const uint8_t * const row = picture + (y * stride + stride / 2) * step;
     for (int x = 0; x < columns; ++x) {
-      const uint8_t * const pixel = row + 3 * (x * eighth + eighth / 2);
+      const uint8_t * const pixel = row + 3 * (x * stride + stride / 2);
       const int sum = pixel[0] + pixel[1] + pixel[2];
       sample[y * columns + x] = (float)sum;
       total += sum;

@@ -230,7 +230,7 @@ def build(distro: str, python: Path) -> None:
     tail = suffix(distro)
     install = ROOT / f'install{tail}'
     sources = [ROOT / 'CMakeLists.txt', ROOT / 'package.xml',
-               *sorted((ROOT / 'native').glob('*.c')),
+               *sorted((ROOT / 'native').glob('*.[ch]')),
                *sorted((ROOT / 'msg').glob('*.msg')), *sorted((ROOT / 'srv').glob('*.srv'))]
     names = [str(p.relative_to(ROOT))
              for folder in ('scripts/nodes', 'config', 'launch', 'weights')

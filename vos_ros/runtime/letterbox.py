@@ -24,9 +24,8 @@ def facing(input_size: tuple[int, int], frame_size: tuple[int, int]) -> tuple[in
 
     A frame that stands fills little more than half of an input that lies.
     """
-    stands, turned = frame_size[0] > frame_size[1], input_size[::-1]
-    return turned if frame_size[0] != frame_size[1] and stands == (turned[0] > turned[1]) \
-        else input_size
+    across = (frame_size[0] - frame_size[1]) * (input_size[0] - input_size[1]) < 0
+    return input_size[::-1] if across else input_size
 
 
 def ordered(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -22,7 +22,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         _ADDRESS, _LONG, _NUMBER, _NUMBER, _NUMBER, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS,
         _NUMBER, _ADDRESS, _ADDRESS, _LONG)),
     'vos_ros_compare': (_REAL, (
-        _ADDRESS, _LONG, _NUMBER, _NUMBER, _ADDRESS, _ADDRESS, _ADDRESS)),
+        _ADDRESS, _LONG, _NUMBER, _NUMBER, _NUMBER, _ADDRESS, _ADDRESS, _ADDRESS)),
 }
 
 

@@ -69,17 +69,17 @@ def _compare(
     shape.
     """
     shape = tuple((side + _STEP // 2 - 1) // _STEP for side in picture.shape[:2])
-    known = before is not None and before.shape == shape
+    if before is not None and before.shape != shape:
+        before = None
     library = compiled()
     if library is None or picture.strides[1:] != (3, 1):
         few = picture[_STEP // 2::_STEP, _STEP // 2::_STEP].astype(np.float32)
         sample = few @ _SUM
         sample -= cv2.mean(sample)[0]
-        product = float(np.vdot(sample, before)) if before is not None and known else 0.0
-        return sample, float(np.vdot(sample, sample)), product if known else None
+        return (sample, float(np.vdot(sample, sample)),
+                None if before is None else float(np.vdot(sample, before)))
     sample, energy = np.empty(shape, np.float32), np.empty(1, np.float32)
     product = library.vos_ros_compare(
-        address(picture), picture.strides[0], *shape,
-        address(before if before is not None and known else sample), address(sample),
-        address(energy))
-    return sample, float(energy[0]), product if known else None
+        address(picture), picture.strides[0], _STEP, *shape,
+        address(sample if before is None else before), address(sample), address(energy))
+    return sample, float(energy[0]), None if before is None else product
