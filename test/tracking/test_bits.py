@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from vos_ros.tracking import bits
-from vos_ros.tracking.candidates import distinct
 from vos_ros.tracking.candidates import intersections
-from vos_ros.tracking.candidates import repeats
+from vos_ros.tracking.sieve import distinct
+from vos_ros.tracking.sieve import repeats
 
 
 @pytest.mark.parametrize('cells', [1, 7, 64, 65, 130, 2240])

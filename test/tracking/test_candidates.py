@@ -9,8 +9,8 @@ import numpy as np
 from vos_ros.runtime.mobileinst import KeyOutput
 from vos_ros.tracking.bits import pack
 from vos_ros.tracking.candidates import find_candidates
-from vos_ros.tracking.candidates import votes
 from vos_ros.tracking.params import InstanceTrackerParams
+from vos_ros.tracking.sieve import votes
 
 CELLS = (12, 16)
 PARAMS = InstanceTrackerParams(duplicate_iou=0.4, vote_iou=0.6)

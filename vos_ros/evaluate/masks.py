@@ -23,7 +23,7 @@ from vos_ros.runtime.letterbox import Letterbox
 from vos_ros.tracking.bits import Bits
 from vos_ros.tracking.bits import count
 from vos_ros.tracking.bits import pack
-from vos_ros.tracking.candidates import votes
+from vos_ros.tracking.sieve import votes
 
 # SparseInst's inference rule, which MobileInst follows.
 MASK_THRESHOLD = 0.45

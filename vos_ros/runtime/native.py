@@ -13,6 +13,16 @@ from numpy.typing import NDArray
 _NUMBER, _LONG, _ADDRESS, _REAL = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p, ctypes.c_float
 # Result and arguments, as in the sources.
 _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    'vos_ros_rank': (_NUMBER, (
+        _ADDRESS, _ADDRESS, _NUMBER, _NUMBER, _REAL, _NUMBER, _ADDRESS, _ADDRESS, _ADDRESS)),
+    'vos_ros_outline': (None, (
+        _ADDRESS, _LONG, _LONG, _NUMBER, _NUMBER, _ADDRESS, _NUMBER, _REAL, _NUMBER, _ADDRESS,
+        _ADDRESS, _ADDRESS, _ADDRESS)),
+    'vos_ros_distinct': (_NUMBER, (
+        _ADDRESS, _ADDRESS, _NUMBER, _NUMBER, _REAL, _REAL, _ADDRESS, _ADDRESS)),
+    'vos_ros_vote': (None, (
+        _ADDRESS, _LONG, _LONG, _NUMBER, _NUMBER, _ADDRESS, _NUMBER, _ADDRESS, _ADDRESS, _NUMBER,
+        _ADDRESS, _ADDRESS, _NUMBER, _REAL, _ADDRESS, _ADDRESS)),
     'vos_ros_sweep_masks': (None, (
         _ADDRESS, _NUMBER, _NUMBER, _NUMBER, _REAL, _REAL, _ADDRESS, _ADDRESS)),
     'vos_ros_paint_labels': (None, (

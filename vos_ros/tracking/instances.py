@@ -22,7 +22,6 @@ from vos_ros.tracking.candidates import Candidates
 from vos_ros.tracking.candidates import find_candidates
 from vos_ros.tracking.candidates import intersections
 from vos_ros.tracking.candidates import mask_logit
-from vos_ros.tracking.candidates import repeats
 from vos_ros.tracking.labels import Canvas
 from vos_ros.tracking.labels import Labelling
 from vos_ros.tracking.labels import LabelPainter
@@ -31,6 +30,7 @@ from vos_ros.tracking.life import Track
 from vos_ros.tracking.life import TrackTable
 from vos_ros.tracking.params import InstanceTrackerParams
 from vos_ros.tracking.scene import Continuity
+from vos_ros.tracking.sieve import repeats
 from vos_ros.tracking.tracks import StepResult
 from vos_ros.tracking.tracks import Tracks
 from vos_ros.tracking.tracks import TrackState

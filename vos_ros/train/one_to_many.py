@@ -5,7 +5,7 @@
 One-to-one matching (`losses`, as the paper) trains a tenth of the queries in a step and teaches
 the others, whose masks may be as good, to be background. Here every query that lies on an object
 may answer for it (as in SOLO and CondInst) and every query's objectness is the IoU of its own
-mask. What answers twice is left out after the network: see `tracking.candidates.distinct`.
+mask. What answers twice is left out after the network: see `tracking.sieve.distinct`.
 """
 
 from collections.abc import Mapping
