@@ -15,7 +15,8 @@ lost_<size>: images of the 30 Hz run that the source published and the tracker's
     FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA.  Images that the tracker had but replaced by a newer one
     while computing are another thing and are given as busy_<size>.
 overhead_ms_<size>: median over the images of a 10 Hz run (--pace), at which the tracker is idle
-    when an image comes as long as a step takes less than 100 ms, of everything in the tracker's process that is not its network:
+    when an image comes as long as a step takes less than 100 ms, of everything in the tracker's
+    process that is not its network:
         receive   from the middleware having the image (its reception timestamp) until Python has
                   it as a message: executor wake-up, take, conversion
       + wait      hand-over to the worker's thread
