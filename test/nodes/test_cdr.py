@@ -4,6 +4,7 @@
 
 import gc
 import struct
+import sys
 
 from builtin_interfaces.msg import Time
 import numpy as np
@@ -77,6 +78,33 @@ def test_an_image_reads_as_by_rclpy(encoding, frame_id, swapped):
         np.testing.assert_array_equal(images.decode(result, reverse=True), pixels)
 
 
+def test_images_one_after_another_read_as_each_alone():
+    read = cdr.ImageReader()
+    forms = [('bgr8', 'left', (6, 10)), ('bgr8', 'left', (6, 10)), ('rgb8', 'left', (6, 10)),
+             ('rgb8', 'right', (6, 10)), ('rgb8', 'right', (10, 6)), ('mono8', 'right', (10, 18)),
+             ('mono8', 'right', (5, 7)), ('mono8', 'right', (5, 7))]
+    for index, (encoding, frame_id, size) in enumerate(forms * 2):
+        expected = picture(encoding, frame_id, size)
+        expected.header.stamp = Time(sec=index, nanosec=7 * index)
+        data = serialize_message(expected)
+        result = read(foreign(data) if index % 5 == 4 else data)
+        for name in ('header', 'height', 'width', 'encoding', 'is_bigendian', 'step'):
+            assert getattr(result, name) == getattr(expected, name)
+        assert bytes(result.data) == expected.data.tobytes()
+        with pytest.raises(cdr.CdrError):
+            read(data[:-40])
+
+
+def test_no_message_is_kept_by_the_reader():
+    read = cdr.ImageReader()
+    for _ in range(2):
+        result = read(serialize_message(picture('rgb8')))
+        before = sys.getrefcount(result.data.obj)
+        message = result.data.obj
+        del result
+        assert sys.getrefcount(message) <= before
+
+
 def test_pixels_are_a_view_of_the_bytes_received():
     data = serialize_message(picture('bgr8'))
     pixels = images.decode(cdr.read_image(data), reverse=True)
@@ -124,14 +152,15 @@ def test_garbage_is_refused_with_its_reason(change, reason):
         cdr.read_image(change(serialize_message(picture('rgb8'))))
 
 
-def test_random_bytes_never_raise_anything_else():
+@pytest.mark.parametrize('read', [cdr.read_image, cdr.ImageReader()])
+def test_random_bytes_never_raise_anything_else(read):
     data = serialize_message(picture('rgb8'))
     for _ in range(2000):
         garbled = bytearray(data)
         for place in RNG.integers(0, 64, 3):
             garbled[place] = RNG.integers(0, 256)
         try:
-            images.decode(cdr.read_image(bytes(garbled)))
+            images.decode(read(bytes(garbled)))
         except (cdr.CdrError, images.ImageError):
             pass
 

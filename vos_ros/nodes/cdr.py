@@ -16,6 +16,7 @@ bytes, so that plain CDR of version 2 reads the same.
 from collections.abc import Callable
 import ctypes
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 import struct
 import sys
@@ -34,6 +35,7 @@ _PLAIN = (0x0000, 0x0006)
 _LITTLE = b'\x00\x01\x00\x00'
 _END = b'\x00'
 _STAMP = struct.Struct('<iI')
+_AFTER_STAMP = _ENCAPSULATION + _STAMP.size
 
 _new_bytes = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_char_p, ctypes.c_ssize_t)(
     ('PyBytes_FromStringAndSize', ctypes.pythonapi))
@@ -100,6 +102,11 @@ class _Reader:
             raise self._short(name)
         return self._bytes[begin:self._at]
 
+    @property
+    def position(self) -> int:
+        """Return where the next field begins."""
+        return self._at
+
     def text(self, name: str) -> str:
         """Return a string, which is sent with a zero byte at its end."""
         block = bytes(self.block(name))
@@ -129,6 +136,10 @@ class _Reader:
 
 def read_image(data: bytes) -> RawImage:
     """Return a serialised sensor_msgs/Image; raise CdrError if it is none."""
+    return _read_image(data)[0]
+
+
+def _read_image(data: bytes) -> tuple[RawImage, int]:
     reader = _Reader(data, 'image')
     header = reader.header()
     height, width = reader.numbers('II', 'height and width')
@@ -136,8 +147,41 @@ def read_image(data: bytes) -> RawImage:
     is_bigendian, = reader.numbers('B', 'is_bigendian')
     step, = reader.numbers('I', 'step')
     pixels = reader.block('data')
+    begin = reader.position - len(pixels)
     reader.end()
-    return RawImage(header, height, width, encoding, is_bigendian, step, pixels)
+    return RawImage(header, height, width, encoding, is_bigendian, step, pixels), begin
+
+
+class ImageReader:
+    """Reads images one after another, as `read_image`.
+
+    All that a camera's images differ in before their pixels is the stamp: what is as it was in
+    the image before is compared, not read.
+    """
+
+    def __init__(self) -> None:
+        """Start without an image."""
+        self._last: RawImage | None = None
+        self._begin = self._length = self._pixels = 0
+        self._fields = b''
+
+    def __call__(self, data: bytes) -> RawImage:
+        """Return a serialised sensor_msgs/Image; raise CdrError if it is none."""
+        last, begin = self._last, self._begin
+        if last is not None and len(data) == self._length \
+                and data[_AFTER_STAMP:begin] == self._fields and data[:_ENCAPSULATION] == _LITTLE:
+            sec, nanosec = _STAMP.unpack_from(data, _ENCAPSULATION)
+            return RawImage(
+                Header(stamp=Time(sec=sec, nanosec=nanosec), frame_id=last.header.frame_id),
+                last.height, last.width, last.encoding, last.is_bigendian, last.step,
+                memoryview(data)[begin:begin + self._pixels])
+        image, begin = _read_image(data)
+        if data[:_ENCAPSULATION] == _LITTLE:
+            self._begin, self._length, self._pixels = begin, len(data), len(image.data)
+            self._fields = data[_AFTER_STAMP:begin]
+            # Without its pixels: they would keep the message.
+            self._last = replace(image, data=memoryview(b''))
+        return image
 
 
 def read_compressed_image(data: bytes) -> RawCompressedImage:
@@ -150,10 +194,12 @@ def read_compressed_image(data: bytes) -> RawCompressedImage:
     return RawCompressedImage(header, kind, coded)
 
 
-READERS: dict[str, Callable[[bytes], RawImage | RawCompressedImage]] = {
-    'sensor_msgs/msg/Image': read_image,
-    'sensor_msgs/msg/CompressedImage': read_compressed_image,
-}
+def make_reader(type_name: str) -> Callable[[bytes], RawImage | RawCompressedImage]:
+    """Return what reads the images of one topic; KeyError for a type that is none."""
+    readers: dict[str, Callable[[bytes], RawImage | RawCompressedImage]] = {
+        'sensor_msgs/msg/Image': ImageReader(),
+        'sensor_msgs/msg/CompressedImage': read_compressed_image}
+    return readers[type_name]
 
 
 class LabelMap:

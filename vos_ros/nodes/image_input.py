@@ -18,7 +18,7 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
 from vos_ros.nodes.cdr import CdrError
-from vos_ros.nodes.cdr import READERS
+from vos_ros.nodes.cdr import make_reader
 from vos_ros.nodes.counters import FrameCounters
 from vos_ros.nodes.counters import SequenceGaps
 from vos_ros.nodes.taker import no_events
@@ -83,7 +83,7 @@ class ImageInput:
         if transport == 'compressed':
             self.topic = node.resolve_topic_name(self.topic + '/compressed')
         self.type_name = f'sensor_msgs/msg/{"Image" if transport == "raw" else "CompressedImage"}'
-        self._read = READERS[self.type_name]
+        self._read = make_reader(self.type_name)
         profile = QoSProfile(
             history=HistoryPolicy.KEEP_LAST, depth=depth,
             reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -157,7 +157,6 @@ class ImageInput:
         # With several publishers the numbers interleave and tell nothing.
         if self._publishers <= 1:
             self._counters.lost_transport += lost
-        receive_ms = (time.time_ns() - received) / 1e6 if received else float('nan')
         self._last = time.monotonic()
         self._counters.frames_in += 1
         try:
@@ -168,6 +167,7 @@ class ImageInput:
             return
         stamp = message.header.stamp
         self.zero_stamps = 0 if stamp.sec or stamp.nanosec else self.zero_stamps + 1
+        receive_ms = (time.time_ns() - received) / 1e6 if received else float('nan')
         self._arrived(Arrival(message, receive_ms, time.perf_counter()))
 
     def _elsewhere(self) -> str:
