@@ -23,23 +23,35 @@ class RunLog:
         self._events = SummaryWriter(str(folder))
 
     def row(self, name: str, iteration: int, figures: Mapping[str, float]) -> None:
-        """Write one row; a file whose columns differ is kept aside as `name`.old.csv."""
+        """Write one row; what a row does not have stays empty, what is new gets a column."""
         path = self.folder / f'{name}.csv'
-        columns = ['iteration', *figures]
+        values = {'iteration': str(iteration), **{k: f'{v:.6g}' for k, v in figures.items()}}
+        columns: list[str] = []
         if path.exists():
             with path.open(newline='') as file:
-                present = next(csv.reader(file), [])
-            if present != columns:
-                path.replace(path.with_suffix('.old.csv'))
-        new = not path.exists()
+                columns = next(csv.reader(file), [])
+        more = [column for column in values if column not in columns]
+        if more:
+            self._widen(path, [*columns, *more])
         with path.open('a', newline='') as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(columns)
-            writer.writerow([iteration, *(f'{v:.6g}' for v in figures.values())])
+            csv.writer(file).writerow([values.get(k, '') for k in [*columns, *more]])
         if self._events is not None:
             for key, value in figures.items():
                 self._events.add_scalar(f'{name}/{key.replace("@", "_at_")}', value, iteration)
+
+    @staticmethod
+    def _widen(path: Path, columns: list[str]) -> None:
+        """Give a file columns, at the right; it is replaced in one move."""
+        rows: list[list[str]] = []
+        if path.exists():
+            with path.open(newline='') as file:
+                rows = list(csv.reader(file))[1:]
+        part = path.with_suffix('.part')
+        with part.open('w', newline='') as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows([*row, *[''] * (len(columns) - len(row))] for row in rows)
+        part.replace(path)
 
     def close(self) -> None:
         """Write what is buffered."""
