@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 # Copyright 2026 vos_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""In what share of its frames each main object of the demo's video is masked under one id.
+"""In what share of its frames each main object of a real video is masked under one id.
 
-An id covers an object in a frame where the box of its mask and the object's, drawn by eye
-(demo_objects.yaml), have an IoU of at least half.  Each object's figure is that of the one id that
-covers it in the most frames; objects_80 is the number of objects with at least 0.8.  Every frame
-goes through the tracker at its default settings; the video is what `make demo` fetched.
+Of the demo's video, which `make demo` fetched: an id covers an object in a frame where the box of
+its mask and the object's, drawn by eye (demo_objects.yaml), have an IoU of at least half.  With
+--davis DIR also of the sequences in a folder in the layout of DAVIS, where masks are compared.
+Each object's figure is that of the one id that covers it in the most frames; objects_80 is the
+number of objects with at least 0.8.  Every frame goes through the tracker at its default settings.
 """
 
 import argparse
+from dataclasses import dataclass
+from dataclasses import field
 from itertools import islice
 from pathlib import Path
 import sys
@@ -20,12 +23,45 @@ import numpy as np
 from numpy.typing import NDArray
 import yaml
 
+from vos_ros.evaluate.davis import find_sequences
+from vos_ros.evaluate.davis import VideoSequence
+from vos_ros.evaluate.track_metrics import mask_ious
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
 from vos_ros.tracking.command import read_frames
 from vos_ros.tracking.instances import InstanceTracker
 
 HERE = Path(__file__).resolve().parent
+
+
+@dataclass
+class Coverage:
+    """In how many frames an object is there, and in how many of them each id covers it."""
+
+    frames: int = 0
+    ids: dict[int, int] = field(default_factory=dict)
+
+    def add(self, tracks: list[int]) -> None:
+        """Take a frame in which these tracks cover it."""
+        self.frames += 1
+        for track in tracks:
+            self.ids[track] = self.ids.get(track, 0) + 1
+
+
+def follow(sequence: VideoSequence, network: MobileInst, objects: dict[str, Coverage],
+           quick: bool) -> int:
+    """Add the objects of an annotated sequence; return its number of frames."""
+    tracker = InstanceTracker(network)
+    length = len(sequence.frames) // (2 if quick else 1)
+    for index in range(length):
+        found, truth = tracker.step(sequence.image(index)).label_map, sequence.labels(index)
+        if truth is None:
+            continue
+        ids, tracks, iou = mask_ious(truth.astype(np.uint16), found)
+        for row, number in enumerate(ids.tolist()):
+            name = sequence.name + (f' {number}' if number > 1 else '')
+            objects.setdefault(name, Coverage()).add(tracks[iou[row] >= 0.5].tolist())
+    return length
 
 
 def box_at(drawn: dict[int, list[float]], frame: int) -> NDArray[np.float64] | None:
@@ -54,34 +90,36 @@ def main() -> int:
     parser.add_argument('--quick', action='store_true', help='the first half of the video only')
     parser.add_argument('--model', default='mobileinst-lite0', help='a model package')
     parser.add_argument('--video', type=Path, default=HERE.parent / '.cache/demo/bikes.mp4')
+    parser.add_argument('--davis', type=Path, metavar='DIR',
+                        help='annotated sequences in the layout of DAVIS')
     args = parser.parse_args()
-    objects = yaml.safe_load((HERE / 'demo_objects.yaml').read_text())
+    drawn = yaml.safe_load((HERE / 'demo_objects.yaml').read_text())
     if not args.video.is_file():
         print(f'demo_objects: {args.video} is not there; `make demo` fetches it',
               file=sys.stderr)
         return 1
     package = load_package(args.model)
     print(f'{package}\n{machine()}')
-    tracker = InstanceTracker(MobileInst(package, 1))
-    frames = dict.fromkeys(objects, 0)
-    covered: dict[str, dict[int, int]] = {name: {} for name in objects}
-    number = 0
+    network = MobileInst(package, 1)
+    objects: dict[str, Coverage] = {name: Coverage() for name in drawn}
+    tracker, number = InstanceTracker(network), 0
     for frame, _ in islice(read_frames(str(args.video)), 125 if args.quick else None):
         tracks = tracker.step(frame).tracks
-        for name, drawn in objects.items():
-            box = box_at(drawn, number)
+        for name, boxes in drawn.items():
+            box = box_at(boxes, number)
             if box is not None:
-                frames[name] += 1
-                for track in tracks.ids[ious(box, tracks.boxes) >= 0.5].tolist():
-                    covered[name][track] = covered[name].get(track, 0) + 1
+                objects[name].add(tracks.ids[ious(box, tracks.boxes) >= 0.5].tolist())
         number += 1
+    if args.davis:
+        for sequence in find_sequences(args.davis):
+            number += follow(sequence, network, objects, args.quick)
     figures: dict[str, float] = {'frames': number}
-    for name in objects:
-        if frames[name]:
-            best = max(covered[name].values(), default=0)
-            figures[f'share_{name.replace(" ", "_")}'] = round(best / frames[name], 3)
-            print(f'{name:>16}: one id in {best:3d} of {frames[name]:3d} frames, '
-                  f'{len(covered[name])} ids in all')
+    for name, seen in objects.items():
+        if seen.frames:
+            best = max(seen.ids.values(), default=0)
+            figures[f'share_{name.replace(" ", "_")}'] = round(best / seen.frames, 3)
+            print(f'{name:>16}: one id in {best:3d} of {seen.frames:3d} frames, '
+                  f'{len(seen.ids)} ids in all')
     shares = [value for key, value in figures.items() if key.startswith('share_')]
     figures.update(objects=len(shares), objects_80=sum(share >= 0.8 for share in shares))
     print(f'{figures["objects_80"]} of {len(shares)} objects in at least 80 % of their frames')
