@@ -22,7 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'quantize': ('vos_ros.train.quantize', 'a package to int8 or float16'),
     'evaluate vos': ('vos_ros.evaluate.vos', 'J and F of video objects (DAVIS)'),
     'evaluate instances': ('vos_ros.evaluate.instances', 'mask AP on COCO-style images'),
-    'evaluate tracks': ('vos_ros.evaluate.tracks', 'HOTA, IDF1, id switches on synthetic video'),
+    'evaluate tracks': ('vos_ros.evaluate.tracks', 'HOTA, IDF1, id switches, VIS AP on video'),
 }
 
 _SUMMARY = 'Video object segmentation for ROS 2: what needs no running ROS.'

@@ -121,6 +121,8 @@ def test_evaluate_tracks_command(tiny_package, tmp_path, capsys):
     assert {'HOTA', 'IDF1', 'id_switches', 'recall'} <= figures.keys()
     assert main([*arguments, '--set', 'colour=1']) == 1
     assert "no parameter 'colour'" in capsys.readouterr().err
+    assert figures['class_agnostic'] and 0 <= figures['VIS_AP'] <= figures['VIS_AP50'] <= 1
+    assert figures['data'] == tmp_path.name and len(figures['model_digest']) == 12
     named = [word.replace('--sequences', '--data') for word in arguments]
     assert main([*named, '--json', '--set', 'birth_score=0', '--set', 'keep_score=0']) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == figures
@@ -133,6 +135,35 @@ def test_evaluate_tracks_command(tiny_package, tmp_path, capsys):
     assert voided['void_dropped'] > 0 == figures['void_dropped']
     assert main([*arguments, '--set', 'max_tracks=many']) == 1
     assert "'many' is no int" in capsys.readouterr().err
+
+
+def test_evaluate_tracks_of_a_youtube_vis_set(tiny_package, tmp_path, capsys):
+    pytest.importorskip('pycocotools')
+    from miniature import ytvis_folder
+    ytvis_folder(tmp_path)
+    file = next(tmp_path.rglob('*.json'))
+    arguments = ['evaluate', 'tracks', '--data', str(next(tmp_path.rglob('JPEGImages'))),
+                 '--annotations', str(file), '--model', str(tiny_package), '--json']
+    results = {}
+    for renamed in (False, True):
+        data = json.loads(file.read_text())
+        if renamed:     # as the network's own
+            for category, name in zip(data['categories'],
+                                      load_package(tiny_package).classes, strict=False):
+                category['name'] = name
+            file.write_text(json.dumps(data))
+        assert main(arguments) == 0
+        out = capsys.readouterr().out.splitlines()
+        results[renamed] = json.loads(out[-1])
+        assert file.name in out[-2] and results[renamed]['model_digest'] in out[-2]
+    assert results[False]['class_agnostic'] and not results[True]['class_agnostic']
+    assert results[True]['sequences'] == len(data['videos'])
+    assert results[True]['frames'] == sum(len(v['file_names']) for v in data['videos'])
+    assert main([*arguments, '--class-agnostic', '--quick']) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])['class_agnostic']
+    file.unlink()
+    assert main(arguments) == 1
+    assert file.name in capsys.readouterr().err
 
 
 def test_command_table(capsys):

@@ -54,6 +54,11 @@ class YoutubeVis:
         """Return the number of frames of a video."""
         return len(self.videos[index]['file_names'])
 
+    def track_classes(self, index: int) -> list[int]:
+        """Return the classes of a video's tracks, whose ids in clips are 1, 2, ..."""
+        return [self._class_of[track['category_id']]
+                for track in self._tracks.get(self.videos[index]['id'], [])]
+
     def clip(self, index: int, frames: Sequence[int]) -> Clip:
         """Decode the given frames of a video, with all of the video's tracks.
 
@@ -79,8 +84,8 @@ class YoutubeVis:
                 label[mask != 0] = i
             images.append(rgb)
             labels.append(label)
-        return Clip(np.stack(images), np.stack(labels), np.array(
-            [self._class_of[t['category_id']] for t in tracks], np.int64))
+        return Clip(np.stack(images), np.stack(labels),
+                    np.array(self.track_classes(index), np.int64))
 
 
 def _mask(segmentation: dict | list | None, height: int, width: int) -> NDArray[np.uint8] | None:

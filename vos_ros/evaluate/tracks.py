@@ -1,9 +1,10 @@
 # Copyright 2026 vos_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Measure the instance tracker's identities: HOTA, IDF1, id switches, on video with known ids.
+"""Measure the instance tracker on video with known ids: HOTA, IDF1, id switches, VIS AP.
 
-The video is synthetic (cut-outs of COCO-style images moving over held-out ones), or sequences
-with label maps in the layout of DAVIS, real or from `vos-ros simulate`.  Classes do not count.
+The video is synthetic (cut-outs of COCO-style images moving over held-out ones), sequences with
+label maps in the layout of DAVIS, real or from `vos-ros simulate`, or a YouTube-VIS set. Classes
+count in the VIS AP of a YouTube-VIS set alone, whose categories the network must all have.
 Where only some objects are labelled, as in DAVIS, precision and with it HOTA and IDF1 come out too
 low: use such figures only beside each other.  Where the label maps mark void (255), as simulated
 ones do, masks found there are neither right nor false, see `track_metrics`; `void_dropped` counts
@@ -12,6 +13,7 @@ them.
 
 import argparse
 from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import fields
 import json
 from pathlib import Path
@@ -19,10 +21,16 @@ import sys
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
 
 from vos_ros.evaluate.track_metrics import TrackScores
+from vos_ros.evaluate.track_videos import is_youtube_vis
+from vos_ros.evaluate.track_videos import labelled
+from vos_ros.evaluate.track_videos import synthetic
+from vos_ros.evaluate.track_videos import Video
+from vos_ros.evaluate.track_videos import youtube_vis
+from vos_ros.evaluate.vis_ap import NAMES
+from vos_ros.evaluate.vis_ap import VideoTracks
+from vos_ros.evaluate.vis_ap import vis_ap
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import PackageError
@@ -32,16 +40,15 @@ from vos_ros.runtime.sizes import Sizes
 from vos_ros.tracking.instances import InstanceTracker
 from vos_ros.tracking.params import InstanceTrackerParams
 
-# uint8 [H, W, 3] with its true ids (None: not annotated) and its void (None: there is none).
-Frame = tuple[NDArray[np.uint8], NDArray[np.uint16] | None, NDArray[np.bool_] | None]
-Sequence = tuple[str, Iterator[Frame]]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument('--data', type=Path, help='folder of COCO-style images, or, '
-                        'without --annotations, a folder in the layout of DAVIS')
-    parser.add_argument('--annotations', type=Path, help='their COCO instances JSON')
+    parser.add_argument('--data', type=Path, help='folder of COCO-style images or of '
+                        'YouTube-VIS frames, or, without --annotations, in the layout of DAVIS')
+    parser.add_argument('--annotations', type=Path,
+                        help='their COCO instances or YouTube-VIS JSON')
+    parser.add_argument('--class-agnostic', action='store_true',
+                        help='VIS AP counts a track whatever its class')
     parser.add_argument('--hold-out', type=int, default=5, metavar='N',
                         help='use only images whose crc32(id) %% N is 0; 1 uses all')
     parser.add_argument('--sequences', type=Path, help='the same: a folder in the layout of DAVIS')
@@ -62,41 +69,67 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate and print; return the exit status."""
     try:
         params = InstanceTrackerParams(**dict(map(_setting, args.set)))
-        network = MobileInst(load_package(args.model), args.threads,
-                             reuse_features=args.reuse_features)
-        folder = args.sequences or (args.data if args.annotations is None else None)
-        sequences = _labelled(args, folder) if folder else _synthetic(args)
-        figures = evaluate(network, params, sequences, args.threads)
+        package = load_package(args.model)
+        network = MobileInst(package, args.threads, reuse_features=args.reuse_features)
+        name, videos = _videos(args, package.classes)
+        figures = evaluate(network, params, videos, args.threads, args.class_agnostic)
     except (OSError, ValueError, PackageError, GraphError) as error:
         print(f'vos-ros evaluate tracks: {error}', file=sys.stderr)
         return 1
+    agnostic = bool(figures.pop('class_agnostic'))
+    print('  '.join(f'{key.replace("_", " ")} {100 * figures[key]:.1f}' for key in NAMES)
+          + (' (class-agnostic)' if agnostic else ''))
+    print(f'{name}: {int(figures["sequences"])} sequences, {int(figures["frames"])} frames; '
+          f'model {package.name} ({package.digest[:12]})')
     if args.json:
-        print(json.dumps({name: round(value, 5) for name, value in figures.items()}))
+        print(json.dumps({
+            **{key: round(value, 5) for key, value in figures.items()},
+            'class_agnostic': agnostic, 'data': name, 'model': package.name,
+            'model_digest': package.digest[:12]}))
     return 0
 
 
-def evaluate(
-        network: MobileInst, params: InstanceTrackerParams, sequences: Iterator[Sequence],
-        threads: int = 1) -> dict[str, float]:
-    """Track each sequence from a fresh start, print a line for it, and return the means.
+def _videos(args: argparse.Namespace, classes: Sequence[str]) -> tuple[str, Iterator[Video]]:
+    """Return what to call the data, and the videos."""
+    folder = args.sequences or (args.data if args.annotations is None else None)
+    if folder is not None:
+        return folder.name, labelled(folder, args.only, args.quick)
+    if args.data is None or args.annotations is None:
+        raise ValueError('give --data, and --annotations when it is a folder of images')
+    if is_youtube_vis(args.annotations):
+        return args.annotations.name, youtube_vis(
+            args.data, args.annotations, classes, args.quick)
+    return f'synthetic, of {args.annotations.name}', synthetic(
+        args.data, args.annotations, args.hold_out, args.clips, args.frames, args.quick)
 
-    id_switches and void_dropped are sums over all sequences; the other figures are means over
-    sequences.
+
+def evaluate(
+        network: MobileInst, params: InstanceTrackerParams, videos: Iterator[Video],
+        threads: int = 1, agnostic: bool = False) -> dict[str, float]:
+    """Track each video from a fresh start, print a line for it, and return the means.
+
+    id_switches, frames and void_dropped are sums over all videos, the VIS figures are those of
+    all together (see `vis_ap`), the others means over videos. class_agnostic: whether classes do
+    not count in the VIS figures, because agnostic says so or a video does not know them.
+    Raises ValueError where there is no video.
     """
     print(f'{"sequence":<20}{"HOTA":>8}{"DetA":>8}{"AssA":>8}{"IDF1":>8}{"recall":>8}{"switch":>8}'
           f'{"void":>8}')
     rows: list[dict[str, float]] = []
+    gathered: list[VideoTracks] = []
     sizes = Sizes.of(network, network.package, threads, ('cpu',))
-    for name, frames in sequences:
+    for video in videos:
         tracker, scores, count = InstanceTracker(network, params), TrackScores(), 0
-        for frame, truth, void in frames:
-            tracker.network = sizes.facing(network, frame.shape[:2])
-            result = tracker.step(frame)
+        gathered.append(VideoTracks(video.classes))
+        for image, truth, void in video.frames:
+            tracker.network = sizes.facing(network, image.shape[:2])
+            result = tracker.step(image)
             count += 1
             if truth is not None:
                 scores.add(truth, result.label_map, void)
+                gathered[-1].add(truth, result.label_map, result.tracks, void)
         row = scores.compute()
-        print(_line(name, row))
+        print(_line(video.name, row))
         rows.append({**row, 'frames': count})
     if not rows:
         raise ValueError('there is no sequence to evaluate')
@@ -104,51 +137,15 @@ def evaluate(
     figures = {name: float(np.sum(values) if name in sums else np.mean(values))
                for name in rows[0] for values in [[row[name] for row in rows]]}
     print(_line('all', figures))
-    return {**figures, 'sequences': float(len(rows))}
+    agnostic = agnostic or any(video.classes is None for video in gathered)
+    return {**figures, 'sequences': float(len(rows)), **vis_ap(gathered, agnostic),
+            'class_agnostic': float(agnostic)}
 
 
 def _line(name: str, row: dict[str, float]) -> str:
     return (f'{name:<20}{row["HOTA"]:>8.3f}{row["DetA"]:>8.3f}{row["AssA"]:>8.3f}'
             f'{row["IDF1"]:>8.3f}{row["recall"]:>8.3f}{row["id_switches"]:>8.0f}'
             f'{row["void_dropped"]:>8.0f}')
-
-
-def _synthetic(args: argparse.Namespace) -> Iterator[Sequence]:
-    # Imported here: label maps on disk need none of it.
-    from vos_ros.data.coco import CocoImages
-    from vos_ros.data.coco import held_out
-    from vos_ros.data.coco import load_coco
-    from vos_ros.data.cutouts import cut_instances
-    from vos_ros.data.instances import SUPERCATEGORIES
-    from vos_ros.data.synthetic_video import SyntheticVideo
-    from vos_ros.data.synthetic_video import VideoConfig
-    if args.data is None or args.annotations is None:
-        raise ValueError('give --data, and --annotations when it is a folder of images')
-    entries = load_coco(args.annotations).dataset['images']
-    keep: set[int | str] = {e['id'] for e in entries if held_out(e['id'], args.hold_out)}
-    images = list(CocoImages(args.data, args.annotations, SUPERCATEGORIES, keep))
-    video = SyntheticVideo(images, cut_instances(images), VideoConfig(height=384, width=640))
-    clips, length = (2, 12) if args.quick else (args.clips, args.frames)
-    for seed in tqdm(range(clips), unit='clip', disable=None):
-        scene = video.scene(seed)
-        yield f'synthetic {seed}', ((*scene.frame(time), None) for time in range(length))
-
-
-def _labelled(args: argparse.Namespace, folder: Path) -> Iterator[Sequence]:
-    from vos_ros.evaluate.davis import find_sequences
-    from vos_ros.evaluate.davis import VOID
-    for sequence in find_sequences(folder, args.only):
-        length = min(12, len(sequence.frames)) if args.quick else len(sequence.frames)
-
-        def frames(sequence=sequence, length=length):
-            for index in range(length):
-                labels, image = sequence.labels(index, void=True), sequence.image(index)
-                if labels is None:
-                    yield image, None, None
-                else:
-                    void = labels == VOID
-                    yield image, np.where(void, 0, labels).astype(np.uint16), void
-        yield sequence.name, frames()
 
 
 def _setting(text: str) -> tuple[str, Any]:
