@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from vos_ros.evaluate.vis_ap import NAMES
-from vos_ros.evaluate.vis_ap import vis_ap
 from vos_ros.evaluate.vis_ap import VideoTracks
+from vos_ros.evaluate.vis_ap import vis_ap
 from vos_ros.tracking.tracks import Tracks
 
 
