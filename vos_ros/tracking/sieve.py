@@ -120,11 +120,11 @@ class NativeSieve:
 
     def rank(self, logits: FloatArray, objectness: FloatArray, least: float, most: int) -> Ranking:
         """Score queries."""
-        logits = np.ascontiguousarray(logits)
+        logits, objectness = np.ascontiguousarray(logits), np.ascontiguousarray(objectness)
         probs, scores = np.empty_like(logits), np.empty(len(logits), np.float32)
         rows = np.empty(len(logits), np.int32)
         count = self._compiled.vos_ros_rank(
-            address(logits), address(np.ascontiguousarray(objectness)), *logits.shape, least,
+            address(logits), address(objectness), *logits.shape, least,
             most, address(probs), address(scores), address(rows))
         return Ranking(probs, scores, rows[:count].astype(np.intp))
 
