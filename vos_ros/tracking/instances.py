@@ -205,9 +205,7 @@ class InstanceTracker:
         return self._painter, self._letterbox
 
     def _shown(self) -> list[Track]:
-        least = min(self.params.show_score, self.params.birth_score)
-        return [track for track in self._table.tracks
-                if track.confirmed and track.visible and track.score >= least]
+        return [track for track in self._table.tracks if track.shown]
 
     def _associate(self, output: KeyOutput, cells: tuple[int, int], frame: int) -> None:
         params = self.params
