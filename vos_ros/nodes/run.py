@@ -4,6 +4,7 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import gc
 import logging
 import sys
 from typing import Any
@@ -47,6 +48,11 @@ def run(make: Callable[[], Any], args: Sequence[str] | None = None) -> int:
     status = 0
     try:
         node = make()
+        # What lives as long as the node need not be looked through for garbage each time: a full
+        # collection, 7 ms on an x86 core and several times that on a small one, came upon an
+        # image now and then.
+        gc.collect()
+        gc.freeze()
         _spin(node)
     except (KeyboardInterrupt, ExternalShutdownException, NodeDone):
         pass
