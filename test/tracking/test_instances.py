@@ -103,31 +103,6 @@ def test_flickering_detection_coasts_on_its_kernel():
     assert shown == [t % 3 == 0 for t in range(30)]
 
 
-@pytest.mark.parametrize('interval', [1, 3])
-def test_a_track_that_is_hardly_believed_is_not_shown_but_keeps_its_id(interval):
-    disc = Disc(kernels(1)[0], still(12, 12))
-    scene = Scene([disc, Disc(kernels(2)[1], still(12, 24), score=0.8)])
-    params = replace(QUICK, reuse_interval=interval, show_score=0.42, birth_score=0.45,
-                     keep_score=0.1)
-    tracker = InstanceTracker(scene, params)
-    shown = []
-    for score in (0.9, 0.15, 0.9):
-        disc.score = score
-        shown += [id_at(result, 12, 12) for result in run(tracker, 24)]
-    assert shown[:24] == [1] * 24 and shown[-12:] == [1] * 12
-    assert shown[40:48] == [0] * 8 and set(shown) == {0, 1}
-    result = tracker.step(blank())
-    assert set(states(result)) == {1, 2}
-    disc.score = 0.15
-    hidden = run(tracker, 24)[-1]
-    assert states(hidden)[1] is TrackState.LOST and states(hidden)[2] is TrackState.TRACKED
-    row = list(hidden.tracks.ids).index(1)
-    assert hidden.tracks.areas[row] == 0 and hidden.tracks.scores[row] < 0.42
-    # Born at less, it is shown at less.
-    eager = InstanceTracker(Scene([disc]), replace(params, birth_score=0.12, show_score=0.9))
-    assert all(id_at(result, 12, 12) == 1 for result in run(eager, 6))
-
-
 @pytest.mark.parametrize('repeats', [2, 5])
 def test_queries_that_repeat_an_object_make_one_track(repeats):
     a, b = kernels(2)

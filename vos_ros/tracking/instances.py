@@ -205,7 +205,7 @@ class InstanceTracker:
         return self._painter, self._letterbox
 
     def _shown(self) -> list[Track]:
-        return [track for track in self._table.tracks if track.shown]
+        return [track for track in self._table.tracks if track.confirmed and track.visible]
 
     def _associate(self, output: KeyOutput, cells: tuple[int, int], frame: int) -> None:
         params = self.params

@@ -27,8 +27,6 @@ class Track:
     cells that the frame covers, None while lost.  footprint: bool [h·w], the same mask decided,
     None on frames between keyframes.
     born: number of the frame that it was first published in.
-    doubted: whether its score fell below ``show_score`` and has not risen half way to
-    ``birth_score`` again.
     """
 
     kernel: FloatArray
@@ -40,7 +38,6 @@ class Track:
     born: int = 0
     hits: int = 1
     missed: int = 0
-    doubted: bool = False
 
     @property
     def confirmed(self) -> bool:
@@ -51,11 +48,6 @@ class Track:
     def visible(self) -> bool:
         """Return whether the track holds a mask in the current frame."""
         return self.logits is not None
-
-    @property
-    def shown(self) -> bool:
-        """Return whether that mask is one to publish."""
-        return self.confirmed and self.visible and not self.doubted
 
     def hide(self) -> None:
         """Take the track's mask away; its kernel stays to find it by."""
@@ -101,10 +93,6 @@ class TrackTable:
         """Carry a track on in an instance: newest mask, running score, class and kernel."""
         past = params.score_momentum
         track.score = past * track.score + (1 - past) * float(found.scores[row])
-        # Two bounds, so that a track on the border does not flicker.
-        least = min(params.show_score, params.birth_score)
-        track.doubted = track.score < (
-            (least + params.birth_score) / 2 if track.doubted else least)
         track.class_probs = past * track.class_probs + (1 - past) * found.class_probs[row]
         past = params.kernel_momentum
         track.kernel = past * track.kernel + (1 - past) * found.kernels[row] if past \

@@ -34,10 +34,6 @@ class InstanceTrackerParams:
         0.45, 0.0, 1.0, 'An instance that no track claims becomes a track from this score on.')
     keep_score: float = bounded(
         0.25, 0.0, 1.0, 'An instance can carry a track on from this score on.')
-    show_score: float = bounded(
-        0.4, 0.0, 1.0, 'A track whose score, a running mean, falls below this, or birth_score '
-        'where that is less, has no pixels until it is half way to birth_score again; it keeps '
-        'its id.')
     confirm_keyframes: int = bounded(
         1, 1, 20, 'A track is published once it was seen on this many keyframes in a row.')
     coast_keyframes: int = bounded(
