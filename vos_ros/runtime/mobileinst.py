@@ -35,6 +35,8 @@ class KeyOutput:
     context: what ``reuse`` needs of this frame; None where it needs nothing.
     look_dim: the first so many numbers of a kernel are about how its object looks, the others
         about where it is; None: all of them.
+    bands: Fourier bands of the window that a kernel ends with, see ``vos_ros.tracking.windows``;
+        0: it has none.
     """
 
     logits: NDArray[np.float32]
@@ -44,6 +46,7 @@ class KeyOutput:
     mask_features: NDArray[np.float32]
     context: Context = None
     look_dim: int | None = None
+    bands: int = 0
 
 
 class MobileInst:
@@ -99,7 +102,8 @@ class MobileInst:
         features = self._key.outputs['mask_features'][1]
         self.kernel_dim = int(features[0])
         # What a kernel ends with: the constant of a box's window, and the waves of any window.
-        self._look_dim = (self.kernel_dim - 4 * int(package.network.get('window_bands', 0))
+        self._bands = int(package.network.get('window_bands', 0))
+        self._look_dim = (self.kernel_dim - 4 * self._bands
                           - bool(package.network.get('box_windows', False)))
         self.mask_size = (int(features[1]), int(features[2]))
 
@@ -114,7 +118,7 @@ class MobileInst:
         image: uint8 [height, width, 3] RGB at ``input_size`` (letterboxed by the caller).
         """
         output = KeyOutput(
-            look_dim=self._look_dim,
+            look_dim=self._look_dim, bands=self._bands,
             **self._key.run(self._key_outputs, image=np.ascontiguousarray(image)[None]))
         if isinstance(self._reuse, Motion):
             output = replace(output, context=self._reuse.view(image, output.mask_features))

@@ -14,6 +14,7 @@ from vos_ros.tracking.bits import pack
 from vos_ros.tracking.params import InstanceTrackerParams
 from vos_ros.tracking.sieve import make_sieve
 from vos_ros.tracking.sieve import Sieve
+from vos_ros.tracking.windows import centres
 
 # So many queries may answer for one instance (see train/one_to_many.py).  Of more than that for
 # each track that there may be, the best are looked at: it bounds the cost of a crowded key frame.
@@ -29,6 +30,7 @@ class Candidates:
 
     scores: float32 [k].  class_probs: float32 [k, C].  kernels: float32 [k, D].
     logits: float32 [k, h, w].  footprints: bool [k, h·w], the cells of each mask.
+    centres: float32 [k, 2], their middles as shares of the network's input.
     """
 
     scores: FloatArray
@@ -36,6 +38,7 @@ class Candidates:
     kernels: FloatArray
     logits: FloatArray
     footprints: BoolArray
+    centres: FloatArray
 
     def __len__(self) -> int:
         """Return k."""
@@ -72,9 +75,10 @@ def find_candidates(
     rows, scores, outlines = rows[good], scores[good], outlines.of(good)
     kept = sieve.distinct(outlines, params.duplicate_iou, params.duplicate_cover)
     weights, logits = sieve.vote(masks, rows, outlines, scores, kept, params.vote_iou)
+    footprints = logits.reshape(len(kept), cells[0] * cells[1]) > threshold
     return Candidates(
-        scores[kept], probs[rows[kept]], weights @ output.kernels[rows], logits,
-        logits.reshape(len(kept), cells[0] * cells[1]) > threshold)
+        scores[kept], probs[rows[kept]], weights @ output.kernels[rows], logits, footprints,
+        centres(footprints, cells, output.masks.shape[1:]))
 
 
 def intersections(a: BoolArray, b: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -13,6 +13,7 @@ from vos_ros.budget.clock import StageClock
 from vos_ros.runtime.letterbox import Letterbox
 from vos_ros.runtime.mobileinst import Context
 from vos_ros.runtime.mobileinst import KeyOutput
+from vos_ros.runtime.motion import KeyframeView
 from vos_ros.tracking.association import cosine_similarity
 from vos_ros.tracking.association import match
 from vos_ros.tracking.association import overlap
@@ -20,6 +21,7 @@ from vos_ros.tracking.association import propagate
 from vos_ros.tracking.candidates import BoolArray
 from vos_ros.tracking.candidates import Candidates
 from vos_ros.tracking.candidates import find_candidates
+from vos_ros.tracking.candidates import FloatArray
 from vos_ros.tracking.candidates import intersections
 from vos_ros.tracking.candidates import mask_logit
 from vos_ros.tracking.labels import Canvas
@@ -34,6 +36,7 @@ from vos_ros.tracking.sieve import repeats
 from vos_ros.tracking.tracks import StepResult
 from vos_ros.tracking.tracks import Tracks
 from vos_ros.tracking.tracks import TrackState
+from vos_ros.tracking.windows import moved
 
 # A track that coasts must lie about where it lay in the frame before.
 _COAST_OVERLAP = 0.3
@@ -83,7 +86,7 @@ class InstanceTracker:
         self._painter: LabelPainter | None = None
         self._letterbox: Letterbox | None = None
         self._frame = -1
-        self._kernel_dim = 0
+        self._kernel_dim = self._bands = 0
         self._since_keyframe = 0
         self._continuity = Continuity()
         self._context: Context = None
@@ -157,8 +160,10 @@ class InstanceTracker:
                 self._find(output, painter.cells, self._frame)
         else:
             # With nothing to follow nothing is computed, and no time is told of it.
+            # Optical flow moves the masks itself.
+            by_flow = isinstance(self._context, KeyframeView)
+            kernels = self._kernels(shown, None if by_flow else self._frame + 1)
             with clock.stage('network') if shown else nullcontext():
-                kernels = stack([track.kernel for track in shown], self._kernel_dim)
                 masks = self._network.reuse(image, kernels, self._context)
             self._frame += 1
             masks = masks[:, :painter.cells[0], :painter.cells[1]]
@@ -202,21 +207,30 @@ class InstanceTracker:
                 or self._letterbox.frame_size != frame_size:
             self._letterbox = Letterbox(frame_size, self._network.input_size)
             self._painter = LabelPainter(self._letterbox, self._network.mask_size)
+            for track in self._table.tracks:
+                track.rest()
         return self._painter, self._letterbox
 
     def _shown(self) -> list[Track]:
         return [track for track in self._table.tracks if track.confirmed and track.visible]
 
+    def _kernels(self, tracks: list[Track], frame: int | None = None) -> FloatArray:
+        """Return the kernels of tracks [n, D], with their windows where they are by a frame."""
+        kernels = stack([track.kernel for track in tracks], self._kernel_dim)
+        if frame is None or not tracks:
+            return kernels
+        return moved(kernels, self._bands, np.stack([track.way(frame) for track in tracks]))
+
     def _associate(self, output: KeyOutput, cells: tuple[int, int], frame: int) -> None:
         params = self.params
         found = find_candidates(output, cells, params)
-        self._kernel_dim = output.kernels.shape[1]
+        self._kernel_dim, self._bands = output.kernels.shape[1], output.bands
         visible = [track for track in self._table.tracks if track.visible]
         lost = [track for track in self._table.tracks if not track.visible]
         taken = self._carry_on(visible, found, output, cells, frame)
         # What is left and new to the picture is a lost track come back, or else a birth.
         fresh = self._fresh(found, taken, params)
-        kernels = stack([track.kernel for track in lost], self._kernel_dim)
+        kernels = self._kernels(lost)
         # It may come back anywhere, so where it was says nothing.
         look = slice(output.look_dim)
         pairs = dict(match(cosine_similarity(kernels[:, look], found.kernels[fresh][:, look]),
@@ -234,7 +248,7 @@ class InstanceTracker:
             cells: tuple[int, int], frame: int) -> set[int]:
         """Carry visible tracks on; return the rows of the candidates that they took."""
         params = self.params
-        kernels = stack([track.kernel for track in tracks], self._kernel_dim)
+        kernels = self._kernels(tracks, frame)
         propagated = propagate(kernels, output.mask_features)[:, :cells[0], :cells[1]]
         footprints = propagated.reshape(len(tracks), cells[0] * cells[1]) \
             > mask_logit(params.mask_threshold)

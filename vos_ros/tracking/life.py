@@ -16,6 +16,9 @@ from vos_ros.tracking.tracks import TrackState
 
 _LOGGER = logging.getLogger(__name__)
 _UNCONFIRMED = 0
+# Share of the past in a track's speed at each keyframe.
+_PAST_SPEED = np.float32(0.3)
+_STILL = np.zeros(2, np.float32)
 
 
 @dataclass
@@ -27,6 +30,9 @@ class Track:
     cells that the frame covers, None while lost.  footprint: bool [h·w], the same mask decided,
     None on frames between keyframes.
     born: number of the frame that it was first published in.
+    centre: where an instance last confirmed it, row and column as shares of the network's input,
+    None when that is not to be compared with; seen: the number of that frame.
+    speed: how far the centre moves a frame, None while nothing is known of it.
     """
 
     kernel: FloatArray
@@ -38,6 +44,9 @@ class Track:
     born: int = 0
     hits: int = 1
     missed: int = 0
+    centre: FloatArray | None = None
+    seen: int = 0
+    speed: FloatArray | None = None
 
     @property
     def confirmed(self) -> bool:
@@ -53,6 +62,17 @@ class Track:
         """Take the track's mask away; its kernel stays to find it by."""
         self.logits = None
         self.footprint = None
+        self.rest()
+
+    def rest(self) -> None:
+        """Forget how the track moves."""
+        self.centre = self.speed = None
+
+    def way(self, frame: int) -> FloatArray:
+        """Return how far it should be from its centre in a frame, float32 [2]."""
+        if self.speed is None:
+            return _STILL
+        return self.speed * np.float32(frame - self.seen)
 
     def state(self, frame: int, area: int) -> TrackState:
         """Return the state to publish in a frame in which the track shows ``area`` pixels."""
@@ -98,6 +118,11 @@ class TrackTable:
         track.kernel = past * track.kernel + (1 - past) * found.kernels[row] if past \
             else found.kernels[row]
         track.logits, track.footprint = found.logits[row], found.footprints[row]
+        if track.centre is not None and frame > track.seen:
+            speed = (found.centres[row] - track.centre) / np.float32(frame - track.seen)
+            track.speed = speed if track.speed is None else \
+                _PAST_SPEED * track.speed + (1 - _PAST_SPEED) * speed
+        track.centre, track.seen = found.centres[row], frame
         track.hits += 1
         track.missed = 0
         self._confirm(track, frame, params)
@@ -126,7 +151,7 @@ class TrackTable:
         track = Track(
             kernel=found.kernels[row], class_probs=found.class_probs[row],
             score=float(found.scores[row]), logits=found.logits[row],
-            footprint=found.footprints[row])
+            footprint=found.footprints[row], centre=found.centres[row], seen=frame)
         self.tracks.append(track)
         self._confirm(track, frame, params)
         return True
