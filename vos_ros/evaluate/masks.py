@@ -23,6 +23,7 @@ from vos_ros.runtime.letterbox import Letterbox
 from vos_ros.tracking.bits import Bits
 from vos_ros.tracking.bits import count
 from vos_ros.tracking.bits import pack
+from vos_ros.tracking.sieve import sigmoid
 from vos_ros.tracking.sieve import votes
 
 # SparseInst's inference rule, which MobileInst follows.
@@ -68,9 +69,9 @@ def detect(network: Network, rgb: NDArray[np.uint8], input_size: tuple[int, int]
     size = (rgb.shape[0], rgb.shape[1])
     box = Letterbox(size, facing(input_size, size) if turns else input_size)
     found = network(box.apply(np.ascontiguousarray(rgb)))
-    classes = _sigmoid(found.logits)
-    scores = np.sqrt(classes.max(1) * _sigmoid(found.objectness))
-    probability = _sigmoid(found.masks)
+    classes = sigmoid(found.logits)
+    scores = np.sqrt(classes.max(1) * sigmoid(found.objectness))
+    probability = sigmoid(found.masks)
     inside = probability > MASK_THRESHOLD
     areas = inside.sum((1, 2))
     scores = scores * (probability * inside).sum((1, 2)) / np.maximum(areas, 1)
@@ -170,7 +171,3 @@ def _coco_eval(truth: COCO, ids: Sequence[int], detections: list[dict[str, Any]]
         run.accumulate()
         run.summarize()
     return {name: max(0.0, float(value)) for name, value in zip(names, run.stats, strict=False)}
-
-
-def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.float32(0.5) * (np.tanh(np.float32(0.5) * x) + np.float32(1))
