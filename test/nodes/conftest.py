@@ -119,7 +119,8 @@ class Ros:
         self.until(lambda: publisher.get_subscription_count() > 0
                    and all(self.node.count_publishers(topic) for topic in topics),
                    timeout, f'{publisher.topic_name} heard, {topics} published')
-        self.spin(0.3)
+        # The other side may still have to find this one: best effort, it would lose the first image.
+        self.spin(0.8)
 
     def call(self, kind, name, request, timeout=15.0):
         client = self.node.create_client(kind, name)
