@@ -119,7 +119,7 @@ class Ros:
         self.until(lambda: publisher.get_subscription_count() > 0
                    and all(self.node.count_publishers(topic) for topic in topics),
                    timeout, f'{publisher.topic_name} heard, {topics} published')
-        # The other side may still have to find this one: best effort, it would lose the first image.
+        # The other side may still have to find this one, and would lose a best-effort image.
         self.spin(0.8)
 
     def call(self, kind, name, request, timeout=15.0):
