@@ -12,10 +12,12 @@ from synthetic_scene import kernels
 from synthetic_scene import Scene
 
 from vos_ros.runtime.mobileinst import KeyOutput
+from vos_ros.runtime.native import compiled
 from vos_ros.tracking.instances import InstanceTracker
 from vos_ros.tracking.params import InstanceTrackerParams
 from vos_ros.tracking.windows import centres
 from vos_ros.tracking.windows import moved
+from vos_ros.tracking.windows import turned
 
 BANDS = 12
 
@@ -63,6 +65,17 @@ def test_each_kernel_goes_its_own_way():
     np.testing.assert_allclose(moved(together, BANDS, -ways), some, atol=1e-4)
     assert moved(some, 0, ways) is some
     assert moved(some[:0], BANDS, ways[:0]).shape == (0, 7 + 4 * BANDS)
+
+
+@pytest.mark.skipif(compiled() is None, reason='the compiled loops are not built here')
+@pytest.mark.parametrize('bands', [1, 12, 24])
+def test_compiled_and_plain_windows_are_equal(bands):
+    rng = np.random.default_rng(bands)
+    some = rng.normal(size=(9, 5 + 4 * bands)).astype(np.float32)
+    ways = rng.uniform(-0.5, 0.5, (9, 2)).astype(np.float32)
+    before = some.copy()
+    np.testing.assert_allclose(moved(some, bands, ways), turned(some, bands, ways), atol=2e-5)
+    np.testing.assert_array_equal(some, before)
 
 
 def test_centres_are_shares_of_the_input():

@@ -28,6 +28,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     'vos_ros_paint_labels': (None, (
         _ADDRESS, _NUMBER, _NUMBER, _NUMBER, _ADDRESS, _ADDRESS, _REAL, _NUMBER, _ADDRESS,
         _NUMBER, _NUMBER, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)),
+    'vos_ros_move_windows': (None, (_ADDRESS, _NUMBER, _NUMBER, _NUMBER, _ADDRESS)),
     'vos_ros_scale': (None, (
         _ADDRESS, _LONG, _NUMBER, _NUMBER, _NUMBER, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS,
         _NUMBER, _ADDRESS, _ADDRESS, _LONG)),

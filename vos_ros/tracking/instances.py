@@ -219,7 +219,8 @@ class InstanceTracker:
         kernels = stack([track.kernel for track in tracks], self._kernel_dim)
         if frame is None or not tracks:
             return kernels
-        return moved(kernels, self._bands, np.stack([track.way(frame) for track in tracks]))
+        return moved(kernels, self._bands,
+                     np.array([track.way(frame) for track in tracks], np.float32))
 
     def _associate(self, output: KeyOutput, cells: tuple[int, int], frame: int) -> None:
         params = self.params

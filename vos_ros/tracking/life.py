@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of instance tracks: born, confirmed, seen, coasting, lost, found again, removed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 import logging
 
@@ -17,8 +18,7 @@ from vos_ros.tracking.tracks import TrackState
 _LOGGER = logging.getLogger(__name__)
 _UNCONFIRMED = 0
 # Share of the past in a track's speed at each keyframe.
-_PAST_SPEED = np.float32(0.3)
-_STILL = np.zeros(2, np.float32)
+_PAST_SPEED = 0.3
 
 
 @dataclass
@@ -44,9 +44,9 @@ class Track:
     born: int = 0
     hits: int = 1
     missed: int = 0
-    centre: FloatArray | None = None
+    centre: tuple[float, float] | None = None
     seen: int = 0
-    speed: FloatArray | None = None
+    speed: tuple[float, float] | None = None
 
     @property
     def confirmed(self) -> bool:
@@ -68,11 +68,22 @@ class Track:
         """Forget how the track moves."""
         self.centre = self.speed = None
 
-    def way(self, frame: int) -> FloatArray:
-        """Return how far it should be from its centre in a frame, float32 [2]."""
+    def go(self, centre: Sequence[float], frame: int) -> None:
+        """Note where the track is in a frame."""
+        down, right = centre
+        if self.centre is not None and frame > self.seen:
+            frames = frame - self.seen
+            speed = (down - self.centre[0]) / frames, (right - self.centre[1]) / frames
+            before = self.speed or speed
+            self.speed = (_PAST_SPEED * before[0] + (1 - _PAST_SPEED) * speed[0],
+                          _PAST_SPEED * before[1] + (1 - _PAST_SPEED) * speed[1])
+        self.centre, self.seen = (down, right), frame
+
+    def way(self, frame: int) -> tuple[float, float]:
+        """Return how far it should be from its centre in a frame, down and right."""
         if self.speed is None:
-            return _STILL
-        return self.speed * np.float32(frame - self.seen)
+            return 0.0, 0.0
+        return self.speed[0] * (frame - self.seen), self.speed[1] * (frame - self.seen)
 
     def state(self, frame: int, area: int) -> TrackState:
         """Return the state to publish in a frame in which the track shows ``area`` pixels."""
@@ -118,11 +129,7 @@ class TrackTable:
         track.kernel = past * track.kernel + (1 - past) * found.kernels[row] if past \
             else found.kernels[row]
         track.logits, track.footprint = found.logits[row], found.footprints[row]
-        if track.centre is not None and frame > track.seen:
-            speed = (found.centres[row] - track.centre) / np.float32(frame - track.seen)
-            track.speed = speed if track.speed is None else \
-                _PAST_SPEED * track.speed + (1 - _PAST_SPEED) * speed
-        track.centre, track.seen = found.centres[row], frame
+        track.go(found.centres[row].tolist(), frame)
         track.hits += 1
         track.missed = 0
         self._confirm(track, frame, params)
@@ -151,7 +158,8 @@ class TrackTable:
         track = Track(
             kernel=found.kernels[row], class_probs=found.class_probs[row],
             score=float(found.scores[row]), logits=found.logits[row],
-            footprint=found.footprints[row], centre=found.centres[row], seen=frame)
+            footprint=found.footprints[row], seen=frame)
+        track.go(found.centres[row].tolist(), frame)
         self.tracks.append(track)
         self._confirm(track, frame, params)
         return True

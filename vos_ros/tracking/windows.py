@@ -10,6 +10,9 @@ fast is gone from there by the next one.  So it is moved along, as the object mo
 import numpy as np
 from numpy.typing import NDArray
 
+from vos_ros.runtime.native import address
+from vos_ros.runtime.native import compiled
+
 FloatArray = NDArray[np.float32]
 
 # A way of this share of the input, a quarter of a cell, is not worth the while.
@@ -41,10 +44,20 @@ def moved(kernels: FloatArray, bands: int, way: FloatArray) -> FloatArray:
     """
     if not bands or not len(way) or np.abs(way).max() < _HARDLY:
         return kernels
+    library = compiled()
+    if library is not None:
+        result, way = np.array(kernels, np.float32), np.ascontiguousarray(way, np.float32)
+        library.vos_ros_move_windows(address(result), *result.shape, bands, address(way))
+        return result
+    return turned(kernels, bands, way)
+
+
+def turned(kernels: FloatArray, bands: int, way: FloatArray) -> FloatArray:
+    """Do what `moved` does by numpy, whatever the way."""
     turn = np.exp(1j * np.pi * np.arange(1, bands + 1) * way[:, :, None])
     # Cosine and sine as real and imaginary part: [n, 2, bands], y and x.
     window = kernels[:, -4 * bands:].reshape(len(kernels), 2, 2, bands)
-    turned = (window[:, :, 0] + 1j * window[:, :, 1]) * turn
+    after = (window[:, :, 0] + 1j * window[:, :, 1]) * turn
     return np.concatenate([
         kernels[:, :-4 * bands],
-        np.stack([turned.real, turned.imag], 2).reshape(len(kernels), -1)], 1, dtype=np.float32)
+        np.stack([after.real, after.imag], 2).reshape(len(kernels), -1)], 1, dtype=np.float32)
