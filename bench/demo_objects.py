@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 import yaml
 
-from vos_ros.evaluate.davis import find_sequences
-from vos_ros.evaluate.davis import VideoSequence
 from vos_ros.evaluate.track_metrics import mask_ious
+from vos_ros.evaluate.track_videos import labelled
+from vos_ros.evaluate.track_videos import Video
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
 from vos_ros.tracking.command import read_frames
@@ -48,20 +48,19 @@ class Coverage:
             self.ids[track] = self.ids.get(track, 0) + 1
 
 
-def follow(sequence: VideoSequence, network: MobileInst, objects: dict[str, Coverage],
-           quick: bool) -> int:
-    """Add the objects of an annotated sequence; return its number of frames."""
-    tracker = InstanceTracker(network)
-    length = len(sequence.frames) // (2 if quick else 1)
-    for index in range(length):
-        found, truth = tracker.step(sequence.image(index)).label_map, sequence.labels(index)
+def follow(video: Video, network: MobileInst, objects: dict[str, Coverage]) -> int:
+    """Add the objects of an annotated video; return its number of frames."""
+    tracker, frames = InstanceTracker(network), 0
+    for image, truth, _ in video.frames:
+        found = tracker.step(image).label_map
+        frames += 1
         if truth is None:
             continue
-        ids, tracks, iou = mask_ious(truth.astype(np.uint16), found)
+        ids, tracks, iou = mask_ious(truth, found)
         for row, number in enumerate(ids.tolist()):
-            name = sequence.name + (f' {number}' if number > 1 else '')
+            name = video.name + (f' {number}' if number > 1 else '')
             objects.setdefault(name, Coverage()).add(tracks[iou[row] >= 0.5].tolist())
-    return length
+    return frames
 
 
 def box_at(drawn: dict[int, list[float]], frame: int) -> NDArray[np.float64] | None:
@@ -87,7 +86,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--json', action='store_true',
                         help='print the figures as one JSON object, last line')
-    parser.add_argument('--quick', action='store_true', help='the first half of the video only')
+    parser.add_argument('--quick', action='store_true', help='a part of each video only')
     parser.add_argument('--model', default='mobileinst-lite0', help='a model package')
     parser.add_argument('--video', type=Path, default=HERE.parent / '.cache/demo/bikes.mp4')
     parser.add_argument('--davis', type=Path, metavar='DIR',
@@ -111,8 +110,8 @@ def main() -> int:
                 objects[name].add(tracks.ids[ious(box, tracks.boxes) >= 0.5].tolist())
         number += 1
     if args.davis:
-        for sequence in find_sequences(args.davis):
-            number += follow(sequence, network, objects, args.quick)
+        for video in labelled(args.davis, None, args.quick):
+            number += follow(video, network, objects)
     figures: dict[str, float] = {'frames': number}
     for name, seen in objects.items():
         if seen.frames:

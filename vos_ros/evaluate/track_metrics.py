@@ -27,20 +27,30 @@ MATCH_IOU = 0.5
 _EPS = np.finfo(float).eps
 
 
-def mask_ious(
+def shared_pixels(
         truth: NDArray[np.uint16], found: NDArray[np.uint16],
-        ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Return (true ids [n], found ids [m], IoU [n, m]) of two label maps [H, W], 0 = nothing."""
+        ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return (true ids [n], found ids [m], pixels of each pair [n, m]) of label maps [H, W].
+
+    0, nothing, is an id like the others.
+    """
     true_ids, true_index = np.unique(truth, return_inverse=True)
     found_ids, found_index = np.unique(found, return_inverse=True)
     pairs = true_index.reshape(-1) * len(found_ids) + found_index.reshape(-1)
     shared = np.bincount(pairs, minlength=len(true_ids) * len(found_ids)).reshape(
         len(true_ids), len(found_ids))
+    return true_ids.astype(np.int64), found_ids.astype(np.int64), shared
+
+
+def mask_ious(
+        truth: NDArray[np.uint16], found: NDArray[np.uint16],
+        ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return (true ids [n], found ids [m], IoU [n, m]) of two label maps [H, W], 0 = nothing."""
+    true_ids, found_ids, shared = shared_pixels(truth, found)
     union = shared.sum(1, keepdims=True) + shared.sum(0, keepdims=True) - shared
     iou = shared / np.maximum(union, 1)
     rows, columns = true_ids > 0, found_ids > 0
-    return (true_ids[rows].astype(np.int64), found_ids[columns].astype(np.int64),
-            iou[rows][:, columns])
+    return true_ids[rows], found_ids[columns], iou[rows][:, columns]
 
 
 @dataclass

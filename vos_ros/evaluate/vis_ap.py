@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from vos_ros.evaluate.track_metrics import shared_pixels
 from vos_ros.tracking.tracks import Tracks
 
 NAMES = ('VIS_AP', 'VIS_AP50', 'VIS_AP75', 'VIS_AR1', 'VIS_AR10')
@@ -57,10 +58,10 @@ class VideoTracks:
         if truth.shape != labels.shape or (void is not None and void.shape != labels.shape):
             raise ValueError(f'true label map is {truth.shape}, found one is {labels.shape}, '
                              f'void is {None if void is None else void.shape}')
-        pairs, counts = np.unique(
-            truth.astype(np.int64).ravel() << 32 | labels.ravel(), return_counts=True)
-        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
-            true_id, found_id = pair >> 32, pair & 0xffffffff
+        true_ids, found_ids, shared = shared_pixels(truth, labels)
+        for row, column in np.argwhere(shared).tolist():
+            true_id, found_id = int(true_ids[row]), int(found_ids[column])
+            count = int(shared[row, column])
             if true_id:
                 self.areas[true_id] = self.areas.get(true_id, 0) + count
             if found_id:

@@ -159,10 +159,10 @@ class InstanceTracker:
             with clock.stage('associate'):
                 self._find(output, painter.cells, self._frame)
         else:
-            # With nothing to follow nothing is computed, and no time is told of it.
             # Optical flow moves the masks itself.
             by_flow = isinstance(self._context, KeyframeView)
             kernels = self._kernels(shown, None if by_flow else self._frame + 1)
+            # With nothing to follow nothing is computed, and no time is told of it.
             with clock.stage('network') if shown else nullcontext():
                 masks = self._network.reuse(image, kernels, self._context)
             self._frame += 1

@@ -65,7 +65,7 @@ class SameConv2d(nn.Conv2d):
         """Convolve and norm.
 
         A norm at rest in a network that trains is part of the filters: on a CPU its passes over
-        the maps, forth and back, were a seventh of a training step.
+        the maps, forth and back, were a tenth of a training step.
         """
         if norm.training or not self.training or norm.running_var is None \
                 or norm.running_mean is None:
