@@ -240,7 +240,8 @@ def test_in_long_clips_what_leaves_comes_back(bullet):
 
 @pytest.mark.parametrize('change', [{'height': 8}, {'objects': (0, 3)}, {'objects': (5, 2)},
                                     {'twins': 1.5}, {'leave': -0.1}, {'void': 8},
-                                    {'void': 256}])
+                                    {'void': 256}, {'close': 1.1}, {'close': -0.5},
+                                    {'built': -0.1}, {'built': 2.0}])
 def test_settings_out_of_range_are_named(change):
     pytest.importorskip('pybullet')
     from vos_ros.data.simulated_video import SimulationConfig
@@ -295,6 +296,15 @@ def test_command_writes_davis_folders_and_takes_up_where_it_was(bullet, tmp_path
     assert 'void None, asked for 255' in capsys.readouterr().err
     assert cli.main([*base[:2], str(older), *base[3:], '--clips', '1', '--no-void']) == 0
     assert (find_sequences(older)[0].labels(0, void=True) < 4).all()
+    # Nor do they name close-ups and built things, of which they hold none.
+    assert (meta['close'], meta['built']) == (0, 0)
+    (older / 'meta.json').write_text(json.dumps({k: v for k, v in meta.items()
+                                                 if k not in ('close', 'built')}))
+    assert cli.main([*base[:2], str(older), *base[3:], '--clips', '1']) == 0
+    assert cli.main([*base[:2], str(older), *base[3:], '--clips', '1', '--built', '0.5']) == 1
+    assert 'built 0.0, asked for 0.5' in capsys.readouterr().err
+    assert cli.main([*base, '--clips', '1', '--close', '1.5']) == 1
+    assert 'close 1.5: from 0 to 1' in capsys.readouterr().err
     assert cli.main([*base, '--clips', '2', '--seed', '7']) == 1
     assert 'seed 0, asked for 7' in capsys.readouterr().err
     assert cli.main([*base, '--clips', '0']) == 1

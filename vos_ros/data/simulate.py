@@ -57,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='objects that leave always come back: for clips of any length')
     parser.add_argument('--size', default='288x384', help='height x width of the frames')
     parser.add_argument('--objects', default='2-8', help='fewest and most objects')
+    parser.add_argument('--close', type=float, default=0.0,
+                        help='share of the scenes with large things close to the camera, 0..1')
+    parser.add_argument('--built', type=float, default=0.0,
+                        help='share of the objects that are posts, vehicles, furniture, frames, '
+                        '0..1')
     parser.add_argument('--seed', type=int, default=0, help='which clips')
     parser.add_argument('--no-void', dest='void', action='store_false',
                         help='label objects of photographs on ground, wall and backdrop as '
@@ -70,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
         pybullet()
         height, width = _pair(args.size, 'x', '--size')
         config = SimulationConfig(height, width, _pair(args.objects, '-', '--objects'),
-                                  recurrent=args.long, void=VOID if args.void else None)
+                                  recurrent=args.long, void=VOID if args.void else None,
+                                  close=args.close, built=args.built)
         if args.frames < 1 or args.clips < 1 or args.workers < 1 or args.first < 0:
             raise ValueError('--frames, --clips and --workers: at least 1; --first: at least 0')
         settings = {'seed': args.seed, 'frames': args.frames, 'part': args.part,

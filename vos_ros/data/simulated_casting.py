@@ -15,11 +15,17 @@ from numpy.typing import NDArray
 from vos_ros.data.clip_looks import tone_table
 from vos_ros.data.coco import DataError
 from vos_ros.data.instances import MaskedImage
+from vos_ros.data.simulated_built import draw_built
 from vos_ros.data.simulated_meshes import draw_primitive
 from vos_ros.data.simulated_meshes import Mesh
 from vos_ros.data.simulated_meshes import read_obj
+from vos_ros.data.simulated_paint import draw_paint
 from vos_ros.data.simulated_scene import DYNAMIC
 from vos_ros.data.simulated_scene import Role
+from vos_ros.data.simulated_staging import close_up
+from vos_ros.data.simulated_staging import draw_camera_rise
+from vos_ros.data.simulated_staging import grounded
+from vos_ros.data.simulated_staging import stand
 from vos_ros.data.simulated_view import CameraPath
 from vos_ros.data.simulated_view import Light
 from vos_ros.data.simulated_view import Photo
@@ -137,11 +143,16 @@ class Cast:
 
 
 def cast(rng: np.random.Generator, textures: TextureBank, meshes: Sequence[Path],
-         objects: tuple[int, int], twins: float, leave: float, recurrent: bool = False) -> Cast:
+         objects: tuple[int, int], twins: float, leave: float, recurrent: bool = False,
+         close: float = 0.0, built: float = 0.0) -> Cast:
     """Draw everything about a scene; the settings are those of SimulationConfig."""
+    # What `close` and `built` draw is drawn only where they are above 0: clips stay as they were.
+    near = bool(close) and rng.random() < close
     empty = bool(rng.random() < 0.15)
     table = (float(rng.uniform(0.5, 1.1)), float(rng.uniform(0.4, 0.8))) \
         if not empty and rng.random() < 0.35 else None
+    if near:
+        table = None        # large things would hang over its edge
     distance = float(rng.uniform(1.1, 2.8))
     walls = 0.0 if empty or rng.random() < 0.45 else float(rng.uniform(3.2, 6))
     behind, shown = textures.surface(rng) if walls and rng.random() < 0.5 else textures.photo(rng)
@@ -156,7 +167,7 @@ def cast(rng: np.random.Generator, textures: TextureBank, meshes: Sequence[Path]
     roles: list[Role] = []
     want_twins = rng.random() < twins
     if not empty and count > 2:
-        roles += [_prop(rng, textures, meshes, 0.6 if table else distance)
+        roles += [_prop(rng, textures, meshes, 0.6 if table else distance, table, built)
                   for _ in range(int(rng.integers(0, 3)))]
     standing = len(roles)
     while len(roles) < count:
@@ -166,18 +177,21 @@ def cast(rng: np.random.Generator, textures: TextureBank, meshes: Sequence[Path]
         odds = np.array(list(kinds.values()))
         kind = str(rng.choice(list(kinds), p=odds / odds.sum()))
         role = _role(rng, textures, meshes, kind, distance, table, empty,
-                     1.0 if recurrent else leave)
+                     1.0 if recurrent else leave, built)
         if recurrent:
             role = replace(role, swing=role.swing * (1.6, 1.6, 1.0))
         roles.append(role)
         if want_twins and (len(roles) == standing + 1 or rng.random() < 0.25):
             for _ in range(int(rng.integers(1, 3))):
                 if len(roles) < count:
-                    roles.append(_twin(rng, role, distance))
+                    roles.append(_twin(rng, role, distance, table))
     order = rng.permutation(len(roles))
     pan = float(rng.choice([0.05, 0.2, 0.5])) * distance / 2
     middle = 0.6 * np.mean([role.start[:2] for role in roles], 0)
     camera = CameraPath(rng, distance, pan, (float(middle[0]), float(middle[1])))
+    if near:
+        draw_camera_rise(rng, camera)
+        roles = close_up(rng, roles, camera, distance, empty)
     return Cast([roles[i] for i in order], surroundings, camera, table, distance,
                 0.55 * distance + 0.3, int(rng.choice([0, 24, 240])))
 
@@ -188,7 +202,11 @@ def _level(rng: np.random.Generator, textures: TextureBank, least: float, most: 
     return Photo(rgb, float(rng.uniform(least, most)), shown)
 
 
-def _shape(rng: np.random.Generator, meshes: Sequence[Path]) -> tuple[Mesh, bool]:
+def _shape(rng: np.random.Generator, meshes: Sequence[Path], built: float,
+           ) -> tuple[Mesh, bool, bool]:
+    """Draw a shape; the other values tell whether it rolls and whether it is a built thing."""
+    if built and rng.random() < built:
+        return draw_built(rng), False, True
     if meshes and rng.random() < _MESH_SHARE:
         for _ in range(20):
             # Some of the set hold no numbers, others more faces than are quickly drawn.
@@ -197,15 +215,24 @@ def _shape(rng: np.random.Generator, meshes: Sequence[Path]) -> tuple[Mesh, bool
             except DataError:
                 continue
             if len(mesh.corners) < 3 * _MOST_FACES:
-                return mesh, False
-    return draw_primitive(rng)
+                return mesh, False, False
+    return *draw_primitive(rng), False
+
+
+def _skin(rng: np.random.Generator, textures: TextureBank, made: bool) -> U8:
+    if not made:
+        return textures.skin(rng)
+    kind = float(rng.random())
+    if kind < 0.08:
+        return textures.skin(rng)
+    return draw_paint(rng, textures.skin(rng) if kind < 0.2 else None)
 
 
 def _role(rng: np.random.Generator, textures: TextureBank, meshes: Sequence[Path],
           kind: str, distance: float, table: tuple[float, float] | None, empty: bool,
-          leave: float) -> Role:
+          leave: float, built: float) -> Role:
     """Draw an object that does what its kind says: what it is, where it starts, how it moves."""
-    mesh, rolls = _shape(rng, meshes)
+    mesh, rolls, made = _shape(rng, meshes, built)
     size = float(np.exp(rng.uniform(np.log(0.05), np.log(0.2)))) * distance
     half = np.asarray(table) * 0.8 if table else np.full(2, 0.35 * distance)
     start = np.append(rng.uniform(-half, half), size * 1.02)
@@ -235,31 +262,37 @@ def _role(rng: np.random.Generator, textures: TextureBank, meshes: Sequence[Path
         spin = rng.normal(0, 0.15, 3) + (0, 0, rng.choice([-1, 1]) * rng.uniform(0.3, 1.8))
     if empty:
         start[2] = rng.uniform(-0.35, 0.35) * distance
-    return Role(mesh, textures.skin(rng), size, kind, start, velocity,
+    role = Role(mesh, _skin(rng, textures, made), size, kind, start, velocity,
                 rng.uniform(0, 2 * math.pi, 3), spin, swing, rng.uniform(0.4, 1.6, 3),
                 rng.uniform(0, 2 * math.pi, 3), float(rng.uniform(0.1, 0.8)), rolls=rolls)
+    return stand(rng, role, table) if made and not empty else role
 
 
-def _twin(rng: np.random.Generator, role: Role, distance: float) -> Role:
+def _twin(rng: np.random.Generator, role: Role, distance: float,
+          table: tuple[float, float] | None) -> Role:
     """Make a look-alike that starts beside another object, of nearly or just the same size."""
     aside = rng.normal(0, 1, 2)
     aside *= (2.1 * role.size + rng.uniform(0, 0.15) * distance) / np.linalg.norm(aside)
     kind = role.kind
     if kind in DYNAMIC and rng.random() < 0.5:
         kind = 'rest'
-    return replace(
+    twin = replace(
         role, kind=kind, start=role.start + np.append(aside, 0),
         size=role.size * float(rng.choice([1.0, rng.uniform(0.9, 1.1)])),
         turn=rng.uniform(0, 2 * math.pi, 3), spin=role.spin * float(rng.uniform(-1, 1)),
         pace=role.pace * rng.uniform(0.8, 1.2, 3), phase=rng.uniform(0, 2 * math.pi, 3))
+    if not role.upright:
+        return twin
+    return grounded(replace(twin, turn=np.append(role.turn[:2], twin.turn[2])), table)
 
 
 def _prop(rng: np.random.Generator, textures: TextureBank, meshes: Sequence[Path],
-          distance: float) -> Role:
+          distance: float, table: tuple[float, float] | None, built: float) -> Role:
     """Make a thing that stands still and hides others."""
-    mesh, _ = _shape(rng, meshes)
+    mesh, _, made = _shape(rng, meshes, built)
     size = float(rng.uniform(0.1, 0.22)) * distance
     place = np.append(rng.normal(0, 0.4, 2) * distance, size * 0.8)
     nothing = np.zeros(3)
-    return Role(mesh, textures.skin(rng), size, 'turn', place, nothing,
+    role = Role(mesh, _skin(rng, textures, made), size, 'turn', place, nothing,
                 rng.uniform(0, 2 * math.pi, 3), nothing, nothing, nothing, nothing)
+    return stand(rng, role, table, still=True) if made else role

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Meshes of simulated objects: read from files or built, with texture places and normals."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 import os
 from pathlib import Path
@@ -137,3 +138,65 @@ def draw_primitive(rng: np.random.Generator) -> tuple[Mesh, bool]:
     width = rng.uniform(0.2, 0.4) * (1 + rng.uniform(0.2, 0.6) * np.sin(
         steps * rng.uniform(2, 7) + rng.uniform(0, 6)))
     return turned(np.stack([width, steps], 1)), False
+
+
+def ring(thickness: float, segments: int = 24, around: int = 8) -> Mesh:
+    """Make a ring about z, like a tyre: its tube's radius as a share of the ring's, 0..1."""
+    along = 2 * np.pi * np.arange(segments) / segments
+    across = 2 * np.pi * np.arange(around) / around
+    out = 1 + thickness * np.cos(across)
+    points = np.stack([np.outer(np.cos(along), out), np.outer(np.sin(along), out),
+                       np.broadcast_to(thickness * np.sin(across), (segments, around))], -1)
+    faces = []
+    for k in range(segments):
+        for level in range(around):
+            a, b = k * around + level, (k + 1) % segments * around + level
+            c, d = (k + 1) % segments * around + (level + 1) % around, \
+                k * around + (level + 1) % around
+            faces += [(a, b, c), (a, c, d)]
+    return build(points.reshape(-1, 3), np.asarray(faces, np.intp))
+
+
+@dataclass(frozen=True)
+class Part:
+    """A mesh at its place in a larger thing.
+
+    size: lengths of its box before it is turned. at: where the box's middle goes.
+    turn: Euler angles in radians. patch: which quarter of the texture it wears, 0..3.
+    """
+
+    mesh: Mesh
+    size: tuple[float, float, float]
+    at: tuple[float, float, float]
+    turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    patch: int = 0
+
+
+def join(parts: Sequence[Part]) -> Mesh:
+    """Put parts together; each may reach into others. ValueError when there is none."""
+    if not parts:
+        raise ValueError('no parts')
+    corners, normals, places = [], [], []
+    for part in parts:
+        scale = np.asarray(part.size) / np.maximum(np.ptp(part.mesh.corners, axis=0), 1e-9)
+        turn = rotation(part.turn)
+        corners.append(part.mesh.corners * scale @ turn.T + part.at)
+        slope = part.mesh.normals / scale
+        normals.append(slope / np.linalg.norm(slope, axis=1, keepdims=True) @ turn.T)
+        low, high = part.mesh.places.min(0), part.mesh.places.max(0)
+        inside = (part.mesh.places - low) / np.maximum(high - low, 1e-9)
+        # A margin keeps its neighbours' colours off a part's edges.
+        places.append((np.array([part.patch % 2, part.patch // 2])
+                       + 0.04 + 0.92 * inside) / 2)
+    points = np.concatenate(corners)
+    points = points - (points.max(0) + points.min(0)) / 2
+    return Mesh(points / np.linalg.norm(points, axis=1).max(), np.concatenate(normals),
+                np.concatenate(places))
+
+
+def rotation(angles: Sequence[float] | F64) -> F64:
+    """Return the matrix [3, 3] of Euler angles (radians) as pybullet has them: x, y, then z."""
+    (a, b, c), (d, e, f) = np.cos(angles), np.sin(angles)
+    return np.array([[b * c, d * e * c - a * f, a * e * c + d * f],
+                     [b * f, d * e * f + a * c, a * e * f - d * c],
+                     [-e, d * b, a * b]])

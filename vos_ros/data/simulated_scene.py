@@ -51,6 +51,7 @@ class Role:
     turn: Euler angles in radians; spin: radians a second about x, y, z.
     swing, pace, phase: a kinematic path's half widths (metres), radians a second, radians; [3].
     restless: how often a second a resting object is given a push. rolls: is round.
+    upright: is built to stand; its look-alikes do too.
     """
 
     mesh: Mesh
@@ -66,6 +67,7 @@ class Role:
     phase: F64
     restless: float = 0.3
     rolls: bool = False
+    upright: bool = False
 
 
 class World:

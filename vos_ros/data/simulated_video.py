@@ -54,6 +54,9 @@ class SimulationConfig:
         length.
     void: label of the pixels that show an object of a photograph on ground, wall or backdrop: it
         is an object, but not one of those that are followed. None leaves them background.
+    close: share of the scenes in which one to three objects are large and close, often cut by
+        the picture's border.
+    built: share of the objects that are built things: posts, vehicles, furniture, frames.
     """
 
     height: int = 288
@@ -65,6 +68,8 @@ class SimulationConfig:
     noise: float = 5.0
     recurrent: bool = False
     void: int | None = None
+    close: float = 0.0
+    built: float = 0.0
 
     def __post_init__(self) -> None:
         """Check; raises ValueError naming the setting and its range."""
@@ -74,7 +79,7 @@ class SimulationConfig:
             raise ValueError(f'objects {self.objects}: from 1 to 60, the fewest first')
         if self.void is not None and not self.objects[1] < self.void <= 255:
             raise ValueError(f'void {self.void}: above the most objects, at most 255')
-        for name in ('twins', 'leave'):
+        for name in ('twins', 'leave', 'close', 'built'):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f'{name} {getattr(self, name)}: from 0 to 1')
 
@@ -88,7 +93,7 @@ class SimulatedClip:
         rng = np.random.default_rng(seed)
         self.config, self.frames = config, frames
         self._cast: Cast = cast(rng, textures, meshes, config.objects, config.twins, config.leave,
-                                config.recurrent)
+                                config.recurrent, config.close, config.built)
         self._steps = round(STEPS / float(rng.choice([10, 12, 15, 20, 24, 30])))
         view = float(rng.uniform(0.75, 1.25))
         self._lens = Lens(config.height, config.width,
