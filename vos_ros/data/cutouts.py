@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 import shutil
 import subprocess
+import tempfile
 
 import cv2
 import numpy as np
@@ -81,9 +82,24 @@ def fetch_stamps(cache: str | os.PathLike[str]) -> Path:
         if shutil.which(program) is None:
             raise DataError(f'{program} is not here: unpack the Debian package {STAMPS_PACKAGE} '
                             f'into {root} by hand')
-    part = Path(cache) / (STAMPS_PACKAGE + '.part')
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    Path(cache).mkdir(parents=True, exist_ok=True)
+    # Each process of a run may fetch at once: everyone into a folder of its own.
+    with tempfile.TemporaryDirectory(prefix=f'.{STAMPS_PACKAGE}.', dir=cache) as own:
+        part = Path(own) / STAMPS_PACKAGE
+        _unpack_stamps(part)
+        if not folder.is_dir():
+            shutil.rmtree(root, ignore_errors=True)     # half of what was once unpacked here
+            try:
+                part.rename(root)
+            except OSError:
+                if not folder.is_dir():
+                    raise
+    return folder
+
+
+def _unpack_stamps(part: Path) -> None:
+    """Download and unpack the package into a new folder."""
+    part.mkdir()
     fetched = subprocess.run(['apt-get', 'download', STAMPS_PACKAGE], cwd=part, text=True,
                              capture_output=True)
     archives = list(part.glob('*.deb'))
@@ -95,9 +111,6 @@ def fetch_stamps(cache: str | os.PathLike[str]) -> Path:
     if unpacked.returncode:
         raise DataError(f'{archives[0]}: cannot be unpacked: {unpacked.stderr.strip()}')
     archives[0].unlink()
-    shutil.rmtree(root, ignore_errors=True)
-    part.rename(root)
-    return folder
 
 
 def load_stamps(folder: str | os.PathLike[str], max_side: int = 320) -> list[Cutout]:
