@@ -20,10 +20,10 @@ def generate_launch_description():
                            ('true', 'false')),
         launching.argument('overlay_file', 'overlay.mp4', 'Video file that overlay:=true writes.'),
         *launching.tracker(
-            'instance_tracker', {'image_transport': launching.text('image_transport')},
-            [('image', LaunchConfiguration('image'))]),
+            'instance_tracker', [('image', LaunchConfiguration('image'))],
+            optional=['image_transport']),
         launching.overlay(
-            'instance_tracker', {'image_transport': launching.text('image_transport')},
-            [('image', LaunchConfiguration('image'))],
+            'instance_tracker', remappings=[('image', LaunchConfiguration('image'))],
+            optional=['image_transport'],
             condition=IfCondition(LaunchConfiguration('overlay'))),
     ])

@@ -25,13 +25,13 @@ def generate_launch_description():
                            ('true', 'false')),
         launching.argument('overlay_file', 'memory.mp4', 'Video file that overlay:=true writes.'),
         *launching.tracker(
-            'memory_tracker', {'image_transport': launching.text('image_transport')},
+            'memory_tracker',
             [('image', LaunchConfiguration('image')),
              ('instances/labels', LaunchConfiguration('instance_labels')),
              ('instances/tracks', LaunchConfiguration('instance_tracks'))],
-            optional=['memory_path']),
+            optional=['image_transport', 'memory_path']),
         launching.overlay(
-            'memory_tracker', {'image_transport': launching.text('image_transport')},
-            [('image', LaunchConfiguration('image'))],
+            'memory_tracker', remappings=[('image', LaunchConfiguration('image'))],
+            optional=['image_transport'],
             condition=IfCondition(LaunchConfiguration('overlay'))),
     ])

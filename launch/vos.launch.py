@@ -14,7 +14,6 @@ from vos_ros.nodes import launching
 def generate_launch_description():
     """Return both trackers on one image, the memory tracker hearing the instance tracker."""
     image = [('image', LaunchConfiguration('image'))]
-    transport = {'image_transport': launching.text('image_transport')}
     return LaunchDescription([
         *launching.large_images(),
         *launching.common_arguments(),
@@ -24,10 +23,10 @@ def generate_launch_description():
         launching.argument('memory_path', '', 'File (.safetensors) to save the memories to and '
                            'to go on from after a restart; empty takes the one of '
                            'memory_params_file.'),
-        *launching.tracker('instance_tracker', transport, image),
+        *launching.tracker('instance_tracker', image, optional=['image_transport']),
         *launching.tracker(
-            'memory_tracker', transport,
+            'memory_tracker',
             [*image, ('instances/labels', 'instance_tracker/labels'),
              ('instances/tracks', 'instance_tracker/tracks')],
-            prefix='memory_', optional=['memory_path']),
+            prefix='memory_', optional=['image_transport', 'memory_path']),
     ])

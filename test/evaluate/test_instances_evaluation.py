@@ -116,6 +116,9 @@ def test_the_command_measures_a_package(tmp_path):
     assert {'AP', 'AP50', 'AR@100'} <= figures.keys()
     assert figures['images'] == 6 and figures['class_agnostic'] is True
     assert figures['model'] == 'tiny' and len(figures['model_digest']) == 12
-    broken = subprocess.run([*command[:-2], 'no-such-package'], cwd=ROOT, text=True,
-                            capture_output=True, env={**os.environ, 'PYTHONPATH': str(ROOT)})
-    assert broken.returncode == 1 and 'no-such-package' in broken.stderr
+    for wrong, named in ((['--model', 'no-such-package'], 'no-such-package'),
+                         (['--threads', '0'], 'threads is 0')):
+        broken = subprocess.run([*command, *wrong], cwd=ROOT, text=True, capture_output=True,
+                                env={**os.environ, 'PYTHONPATH': str(ROOT)})
+        assert broken.returncode == 1 and named in broken.stderr
+        assert 'Traceback' not in broken.stderr

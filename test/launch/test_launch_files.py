@@ -30,8 +30,9 @@ def test_every_argument_is_listed(path):
     assert own <= listed
 
 
-def test_instances_launch_gives_masks():
+@pytest.mark.parametrize('name', ['instances_launch.py', 'users_file_launch.py'])
+def test_launched_nodes(name):
     done = subprocess.run(
-        [sys.executable, '-m', 'launch_testing.launch_test', str(HERE / 'instances_launch.py')],
+        [sys.executable, '-m', 'launch_testing.launch_test', str(HERE / name)],
         capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -13,11 +13,13 @@ from vos_ros.nodes import tables
 from vos_ros.nodes.counters import SequenceGaps
 from vos_ros.nodes.matcher import StampMatcher
 from vos_ros.nodes.parameters import refusal
+from vos_ros.nodes.recorder import Recorder
 from vos_ros.nodes.sources import Pattern
 from vos_ros.nodes.timejump import TimeJump
 from vos_ros.nodes.transport import transport_hint
 from vos_ros.nodes.worker import Worker
 from vos_ros.runtime.heap import keep_large_blocks
+from vos_ros.tracking.tracks import Tracks
 
 
 class Gate:
@@ -78,6 +80,25 @@ def test_an_escaped_exception_is_told():
     while not gate.errors and time.monotonic() < end:
         time.sleep(0.01)
     assert isinstance(gate.errors[0], KeyError)
+    assert gate.worker.call(lambda: 1).cancelled(), 'nobody would ever do it'
+
+
+@pytest.mark.parametrize('name', ['video.unknown', 'file/video.mp4'])
+def test_a_video_that_cannot_be_written_is_told_once_and_nothing_piles_up(tmp_path, name):
+    (tmp_path / 'file').write_text('no folder')
+    recorder = Recorder(str(tmp_path / name), str(tmp_path / 'sheet.png'))
+    tracks = Tracks.empty()
+    told = 0
+    for index in range(40):
+        try:
+            recorder.add(np.zeros((48, 64, 3), np.uint8), index / 30, tracks)
+        except (OSError, ValueError) as error:
+            assert name.split('/')[0] in str(error)
+            told += 1
+    assert told == 1
+    recorder.close()
+    assert (tmp_path / 'sheet.png').is_file()
+    assert recorder.summary()['pictures'] == 40
 
 
 def test_stop_does_not_wait_for_ever():

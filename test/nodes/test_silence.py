@@ -7,8 +7,10 @@ import pytest
 pytest.importorskip('rclpy')
 pytest.importorskip('vos_ros.msg')
 
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.qos import ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -72,6 +74,20 @@ def test_a_camera_that_has_just_come_is_given_time(ros, tiny_package, eager, sce
     assert warnings(process, 'has a publisher') == 1
 
 
+def test_simulated_time_may_stand_still_or_go_back(ros, tiny_package, eager):
+    clock = ros.publisher(Clock, '/clock')
+    process = ros.start('instance_tracker', model_path=tiny_package, use_sim_time=True, **eager,
+                        **TIMEOUT)
+    ros.diagnostics('input', state='no publisher')
+    ros.connected(clock)
+    for second in (100, 101, 102, 50, 51, 3, 4):
+        clock.publish(Clock(clock=Time(sec=second)))
+        ros.spin(0.1)
+    ros.diagnostics('input', state='no publisher')
+    assert process.process.poll() is None
+    assert process.interrupt() == 0
+
+
 def test_images_of_other_trackers_are_not_proposed(ros, tiny_package, eager):
     ros.start('instance_tracker', {'image': '/front', '__node': 'first'}, model_path=tiny_package,
               **eager, **TIMEOUT)
@@ -106,12 +122,14 @@ def test_incompatible_qos_is_named(ros, tiny_package, eager):
     assert publisher
 
 
+# Late keyframes fail when their frame's result is out already: nothing is dropped, but it counts.
+@pytest.mark.parametrize(('late', 'dropped', 'processed'), [(False, '3', '2'), (True, '0', '5')])
 def test_failing_inference_is_counted_and_ends_the_node_for_a_respawn(
-        ros, tiny_package, eager, scene, tmp_path):
+        ros, tiny_package, eager, scene, tmp_path, late, dropped, processed):
     package = fragile(tiny_package, tmp_path / 'fragile')
     publisher = ros.publisher(Image, '/image')
     process = ros.start('instance_tracker', model_path=package, max_failures=3,
-                        **{**eager, 'reuse_interval': 1})
+                        late_keyframes=late, **{**eager, 'reuse_interval': 1})
     ros.connected(publisher, '/instance_tracker/labels')
 
     def send(pixels, second):
@@ -124,7 +142,7 @@ def test_failing_inference_is_counted_and_ends_the_node_for_a_respawn(
     bright = dark + 150
     for second, pixels in enumerate((dark, bright, bright, dark, bright), 10):
         send(pixels, second)
-    ros.diagnostics('processing', dropped_failed='3', frames_processed='2')
+    ros.diagnostics('processing', dropped_failed=dropped, frames_processed=processed)
     assert process.process.poll() is None, 'three failures, but not in a row'
     send(bright, 20)
     send(bright, 21)

@@ -19,6 +19,7 @@ from vos_ros.runtime.package import load_package
 from vos_ros.train import export_mobileinst
 from vos_ros.train.distributed import join
 from vos_ros.train.feature_pool import FeaturePool
+from vos_ros.train.feature_pool import trunk_digest
 from vos_ros.train.initialise import spread_queries
 from vos_ros.train.losses import Target
 from vos_ros.train.mobileinst_config import ConfigError
@@ -251,6 +252,14 @@ def test_pool_gives_what_the_images_give(config, tmp_path):
         pooled = model(to_network(drawn.images, torch.device('cpu')))
     torch.testing.assert_close(pooled['masks'].float(), direct['masks'][order].float(),
                                rtol=0.05, atol=0.02)
+    names = {early: trunk_digest(model.backbone, early) for early in (False, True)}
+    with torch.no_grad():
+        model.backbone.get_parameter('_blocks.12._expand_conv.weight').add_(0.1)
+    assert trunk_digest(model.backbone, True) == names[True]
+    assert trunk_digest(model.backbone, False) != names[False]
+    with torch.no_grad():
+        model.backbone.get_parameter('_blocks.10._expand_conv.weight').add_(0.1)
+    assert trunk_digest(model.backbone, True) != names[True]
     targets = pool.frames[0][1]
     assert all(t.void is None for t in targets)
     targets[2] = targets[2]._replace(void=torch.full((32, 48), 255, dtype=torch.uint8))

@@ -19,6 +19,8 @@ from vos_ros.data.coco import held_out
 from vos_ros.data.simulate import write_clip
 from vos_ros.data.static_clips import ClipConfig
 from vos_ros.data.static_clips import StaticClips
+from vos_ros.models.xmem.config import XMemConfig
+from vos_ros.models.xmem.network import XMem
 from vos_ros.runtime.package import load_package
 from vos_ros.train.checkpoint import load_checkpoint
 from vos_ros.train.xmem import load_init
@@ -160,6 +162,11 @@ def test_freezing():
     assert 'key_encoder._blocks.2._expand_conv.weight' not in trained
     assert 'key_encoder._blocks.3._expand_conv.weight' in trained
     assert all(n in trained for n, _ in network.decoder.named_parameters('decoder'))
+    full = XMem(XMemConfig())
+    freeze(full, {'norms': True})
+    norms = [m for m in full.key_encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert len(norms) > 20 and not any(m.weight.requires_grad for m in norms)
+    assert full.key_encoder.get_parameter('res2.0.downsample.0.weight').requires_grad
 
 
 @pytest.fixture
@@ -183,6 +190,9 @@ def test_a_resumed_run_is_the_run_that_never_stopped(config, tmp_path):
     train(read_config(config, ['train.stop_at=2']), tmp_path / 'parts', device='cpu')
     halfway = load_checkpoint(tmp_path / 'parts' / 'checkpoint.pt')
     assert halfway['iteration'] == 2
+    # Not further, though it asks for less than there is.
+    train(read_config(config, ['train.stop_at=1']), tmp_path / 'parts', device='cpu')
+    assert load_checkpoint(tmp_path / 'parts' / 'checkpoint.pt')['iteration'] == 2
     parts = load_checkpoint(train(settings, tmp_path / 'parts', device='cpu'))
     assert whole['iteration'] == parts['iteration'] == 4
     for name, value in whole['model'].items():
@@ -300,6 +310,10 @@ def test_configuration_mistakes_are_named(config, tmp_path):
         read_config(config, ['train.lr=1e-4'])
     with pytest.raises(ValueError, match='up5_dim'):
         train(read_config(config, ['network.up5_dim=4']), tmp_path / 'x', device='cpu')
+    for entry in ('freeze.first_block=3', 'data.video_shar=1.0', 'clips.sprite=3'):
+        with pytest.raises(ValueError, match=entry.partition('=')[0]):
+            read_config(config, [entry])
+    assert cli.main(['train', 'xmem', '--config', str(tmp_path / 'nowhere.yaml')]) == 1
     with pytest.raises(ValueError, match=r'PART\.KEY'):
         read_config(config, ['train'])
     (tmp_path / 'bad').mkdir()

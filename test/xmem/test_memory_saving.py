@@ -76,6 +76,21 @@ def test_an_empty_tracker_can_be_saved(tiny: Any, tmp_path: Path) -> None:
     assert fresh.new_ids() == [4]
 
 
+def test_going_back_to_an_older_memory_ends_what_came_after_it(tiny: Any, tmp_path: Path) -> None:
+    tracker = MemoryTracker(tiny, PARAMS)
+    tracker.step(frame(0), block((1, 4, 4)))
+    tracker.save(tmp_path / 'm')
+    for number in range(1, 6):
+        tracker.step(frame(number), block((2, 36, 60)) if number == 3 else None)
+    tracker.load(tmp_path / 'm')
+    result = tracker.step(frame(6))
+    assert result.tracks.ids.tolist() == [1, 2]
+    assert result.tracks.states.tolist() == [1, 3]
+    # 1 goes on from the file's frame 0; 2, of frame 3, was followed until 5.
+    assert result.tracks.ages.tolist() == [1, 3]
+    assert tracker.step(frame(7)).tracks.ids.tolist() == [1]
+
+
 def spoil(path: Path, how: str) -> None:
     content = bytearray(path.read_bytes())
     arrays, meta = load_state(path)

@@ -23,6 +23,7 @@ from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import ModelPackage
 from vos_ros.runtime.package import PackageError
+from vos_ros.runtime.session import GraphError
 from vos_ros.runtime.sizes import Sizes
 
 DEFAULT_MODEL = 'mobileinst-lite0'
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             names = {e['file_name'] for e in entries if held_out(e['id'], args.hold_out)}
             keep = names if keep is None else names & keep
         data = CocoImages(args.data, args.annotations, package.classes, keep)
-    except (DataError, PackageError) as error:
+    except (DataError, PackageError, GraphError) as error:
         print(f'vos-ros evaluate instances: {error}', file=sys.stderr)
         return 1
     if args.quick:

@@ -77,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate; return 0, or 1 with a message on stderr."""
     from vos_ros.runtime.package import load_package
     from vos_ros.runtime.package import PackageError
+    from vos_ros.runtime.session import GraphError
     from vos_ros.runtime.xmem import OnnxXMem
     from vos_ros.tracking.engine import MemoryTracker
 
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
             scores.append(score)
             print_rows(score)
         figures = summary(scores)
-    except (OSError, ValueError, PackageError) as error:
+    except (OSError, ValueError, PackageError, GraphError) as error:
         print(f'vos-ros evaluate vos: {error}', file=sys.stderr)
         return 1
     name = Path(args.data).resolve().name + (' (quick)' if args.quick else '')

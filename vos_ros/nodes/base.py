@@ -144,7 +144,8 @@ class TrackerNode(Node):
         self.governing.prepare(self.parameters.values, wait=True)
         self.create_service(
             Trigger, '~/reset', self._on_reset, callback_group=self.service_group)
-        self.get_clock().create_jump_callback(
+        # Kept: the clock calls it by a pointer that keeps nothing alive.
+        self._jump_handle = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
             post_callback=lambda jump: self._time_jump.clock_jumped())
         self.input = ImageInput(
@@ -204,7 +205,10 @@ class TrackerNode(Node):
             self.get_logger().error('the thread that takes images does not end; leaving it')
         last = self._worker.call(self.before_stop)
         try:
-            last.result(timeout=10.0)
+            if last.cancelled():    # the worker has died, so nobody else uses the tracker
+                self.before_stop()
+            else:
+                last.result(timeout=10.0)
         except concurrent.futures.TimeoutError:  # not the built-in one before Python 3.11
             self.get_logger().error('the frame in work does not end; leaving it')
         except Exception as error:
@@ -281,22 +285,23 @@ class TrackerNode(Node):
             self.labels = LabelMap(header)
             result = self.step(frame, seconds or None)
         except Exception as error:
-            self._on_failure(error)
+            self.counters.dropped_failed += 1
+            self._on_failure('image dropped', error)
             return
-        self.failures_in_a_row = 0
         try:
             self._publish(arrival, begin, header, frame, result)
-        except Exception:
+        except Exception as error:
             # After Ctrl-C the context is gone before the worker is; that is no error.
             if self.context.ok():
-                raise
+                self._on_failure('image not done with', error)
+            return
+        self.failures_in_a_row = 0
 
-    def _on_failure(self, error: Exception) -> None:
-        self.counters.dropped_failed += 1
+    def _on_failure(self, what: str, error: Exception) -> None:
         self.failures_in_a_row += 1
         limit = self.parameters['max_failures']
         self.get_logger().error(
-            f'image dropped, {self.failures_in_a_row} in a row: {type(error).__name__}: {error}',
+            f'{what}, {self.failures_in_a_row} in a row: {type(error).__name__}: {error}',
             throttle_duration_sec=2.0)
         if limit and self.failures_in_a_row >= limit:
             self._fail(f'{limit} images in a row failed, the last by {type(error).__name__}: '

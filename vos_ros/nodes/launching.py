@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import os
 
 from launch import Action
+from launch import Condition
 from launch import LaunchContext
 from launch import SomeSubstitutionsType
 from launch import Substitution
@@ -88,9 +89,9 @@ def image_arguments() -> list[Action]:
     """Return the declarations of what says where images come from."""
     return [
         argument('image', 'image', 'Topic of the camera, without /compressed.'),
-        argument('image_transport', 'raw',
-                 'raw subscribes the topic, compressed subscribes <image>/compressed.',
-                 ('raw', 'compressed')),
+        argument('image_transport', '',
+                 'raw subscribes the topic, compressed subscribes <image>/compressed; empty takes '
+                 'the one of params_file.', ('', 'raw', 'compressed')),
     ]
 
 
@@ -110,7 +111,8 @@ def tracker_arguments(node: str, prefix: str = '') -> list[Action]:
         return own
     return [
         *own,
-        argument('board', 'any', 'Machine to set the tracker for, after params_file.', boards()),
+        argument('board', 'any', 'Machine to set the tracker for, after params_file; any leaves '
+                 'all to that.', boards()),
         argument('respawn', 'false', 'Start the tracker again when it dies.', ('true', 'false')),
     ]
 
@@ -135,37 +137,52 @@ def node(
         ros_arguments=['--log-level', LaunchConfiguration('log_level')], **kwargs)
 
 
+def given(context: LaunchContext, arguments: Mapping[str, str]) -> dict[str, ParameterValue]:
+    """Return string parameters, each of the argument it is mapped to, if that is not empty.
+
+    One that was not given must not override a parameter file.
+    """
+    return {name: text(entry) for name, entry in arguments.items()
+            if context.perform_substitution(LaunchConfiguration(entry))}
+
+
 def tracker(
-        executable: str, parameters: Mapping[str, object] | None = None,
+        executable: str,
         remappings: Sequence[tuple[SomeSubstitutionsType, SomeSubstitutionsType]] = (),
         prefix: str = '', optional: Sequence[str] = ()) -> list[Action]:
     """Return a tracker node with what tracker_arguments() declares.
 
-    optional: more arguments that are string parameters.  They and the model path are set only
-    where they are given: one that was not must not override the parameter file.
+    optional: more arguments that are string parameters.
     """
     board = [share('config', 'boards'), '/', LaunchConfiguration('board'), '.yaml']
     arguments = {'model_path': f'{prefix}model_path', **{name: name for name in optional}}
 
     def start(context: LaunchContext) -> list[Action]:
-        given = {name: text(entry) for name, entry in arguments.items()
-                 if context.perform_substitution(LaunchConfiguration(entry))}
-        settings = [ParameterFile(LaunchConfiguration(f'{prefix}params_file')),
-                    ParameterFile(board), parameters or {}, given]
-        return [node(executable, settings, remappings,
+        files = [ParameterFile(LaunchConfiguration(f'{prefix}params_file')), ParameterFile(board)]
+        # `any` is what a parameter file starts from, a board what it ends with.
+        if context.perform_substitution(LaunchConfiguration('board')) == 'any':
+            files.reverse()
+        return [node(executable, [*files, given(context, arguments)], remappings,
                      respawn=LaunchConfiguration('respawn'), respawn_delay=2.0)]
 
     return [OpaqueFunction(function=start)]
 
 
 def overlay(
-        of: str, parameters: Mapping[str, object],
+        of: str, parameters: Mapping[str, object] | None = None,
         remappings: Sequence[tuple[SomeSubstitutionsType, SomeSubstitutionsType]] = (),
-        **kwargs: object) -> Node:
-    """Return the overlay node that records a tracker into the argument overlay_file."""
-    return node(
-        'overlay',
-        [ParameterFile(share('config', 'overlay.yaml')), {'output': text('overlay_file')},
-         parameters],
-        [*((topic, f'{of}/{topic}') for topic in ('labels', 'tracks', 'latency')), *remappings],
-        **kwargs)
+        optional: Sequence[str] = (), condition: Condition | None = None,
+        **kwargs: object) -> Action:
+    """Return the overlay node that records a tracker into the argument overlay_file.
+
+    It takes images as the tracker's params_file says.  optional: as for `tracker`.
+    """
+    def start(context: LaunchContext) -> list[Action]:
+        settings = [ParameterFile(share('config', 'overlay.yaml')),
+                    ParameterFile(LaunchConfiguration('params_file')),
+                    {'output': text('overlay_file')}, parameters or {},
+                    given(context, {name: name for name in optional})]
+        topics = [(topic, f'{of}/{topic}') for topic in ('labels', 'tracks', 'latency')]
+        return [node('overlay', settings, [*topics, *remappings], **kwargs)]
+
+    return OpaqueFunction(function=start, condition=condition)

@@ -9,6 +9,8 @@ import sys
 import time
 from typing import Any
 
+from rclpy.clock import Clock
+from rclpy.clock import ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy
 from rclpy.qos import QoSProfile
@@ -71,15 +73,20 @@ class OverlayNode(Node):
             Empty, 'finished', self._on_finished,
             QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
         self._written = self.create_publisher(Header, '~/written', QoSProfile(depth=10))
-        self.create_timer(0.25, self._on_timer)
-        self.create_timer(2.0, self._tell)
+        # By the wall: simulated time may end before the last picture is written.
+        wall = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(0.25, self._on_timer, clock=wall)
+        self.create_timer(2.0, self._tell, clock=wall)
 
     def stop(self) -> None:
         """Write the files and print the summary, whatever ended the node."""
         if self._stopped:
             return
         self._stopped = True
-        self._recorder.close()
+        try:
+            self._recorder.close()
+        except (OSError, ValueError) as error:
+            self.get_logger().error(f'not written: {error}')
         summary = self.summary()
         if self.parameters['summary']:
             recorder.write_json(self.parameters['summary'], summary)
@@ -107,7 +114,7 @@ class OverlayNode(Node):
             return
         try:
             self._draw(complete['image'], complete['labels'], complete['tracks'])
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             self._refused += 1
             self.get_logger().error(f'not drawn: {error}', throttle_duration_sec=2.0)
         self._written.publish(message.header)

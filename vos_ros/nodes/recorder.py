@@ -28,7 +28,8 @@ class Recorder:
     output: .mp4, '' writes none; its frame size is that of the first picture, others are scaled.
     sheet: .png with up to 24 pictures spread over the video, '' writes none.
     fps: frame rate of the file, 0 takes it from the stamps of the first pictures.
-    Folders are made.  Raises ValueError when OpenCV cannot write the file.
+    Folders are made.  Raises ValueError or OSError, once, when the file cannot be written; the
+    rest goes on.
     """
 
     def __init__(self, output: str, sheet: str, fps: float = 0.0) -> None:
@@ -71,10 +72,15 @@ class Recorder:
 
     def close(self) -> None:
         """Write what is left, and the contact sheet."""
-        self._flush()
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
+        try:
+            self._flush()
+        finally:
+            if self._writer is not None:
+                self._writer.release()
+                self._writer = None
+            self._write_sheet()
+
+    def _write_sheet(self) -> None:
         if self._sheet and self._kept:
             # Rounded indices, so that the first and the last kept picture are both there.
             count = min(_SHEET_PICTURES, len(self._kept))
@@ -111,11 +117,15 @@ class Recorder:
         height, width = self._waiting[0][1].shape[:2]
         # Players refuse odd sides in 4:2:0.
         self._size = (max(2, width - width % 2), max(2, height - height % 2))
-        Path(self._output).parent.mkdir(parents=True, exist_ok=True)
-        writer = cv2.VideoWriter(
-            self._output, cv2.VideoWriter.fourcc(*'mp4v'), self._rate(), self._size)
+        rate = self._rate()
+        # Nothing is kept, and no second try made, for a file that cannot be had.
+        output, self._output = self._output, ''
+        waiting, self._waiting = self._waiting, []
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        writer = cv2.VideoWriter(output, cv2.VideoWriter.fourcc(*'mp4v'), rate, self._size)
         if not writer.isOpened():
-            raise ValueError(f'{self._output}: OpenCV cannot write a video there')
+            raise ValueError(f'{output}: OpenCV cannot write a video there')
+        self._output, self._waiting = output, waiting
         return writer
 
     def _rate(self) -> float:

@@ -168,7 +168,7 @@ class VideoSourceNode(Node):
                 CompressedImage(), picture, self.parameters['jpeg_quality'], bgr=True)
         # The last thing before publishing, so that latency is measured from there.
         header.stamp = self.get_clock().now().to_msg() if self.parameters['stamps'] == 'now' \
-            else _stamp(frame.seconds)
+            else _stamp(frame)
         message.header = header
         self._images.publish(message)
         # Width and height only: K = 0 says that the camera is not calibrated.
@@ -202,9 +202,10 @@ class VideoSourceNode(Node):
             interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def _stamp(seconds: float) -> Time:
+def _stamp(frame: SourceFrame) -> Time:
+    exact = round(frame.seconds * 1e9) if frame.nanoseconds is None else frame.nanoseconds
     # Never 0, which would mean 'no stamp'.
-    nanoseconds = max(1, round(seconds * 1e9))
+    nanoseconds = max(1, exact)
     return Time(sec=nanoseconds // 10 ** 9, nanosec=nanoseconds % 10 ** 9)
 
 

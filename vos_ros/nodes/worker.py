@@ -67,13 +67,16 @@ class Worker(Generic[Frame]):
         """Let the work at hand finish and end the thread; return False when it did not end."""
         with self._condition:
             self._stopping = True
-            for _, future in self._jobs:
-                future.cancel()
-            self._jobs.clear()
+            self._cancel()
             self._frame = None
             self._condition.notify()
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def _cancel(self) -> None:
+        for _, future in self._jobs:
+            future.cancel()
+        self._jobs.clear()
 
     def _run(self) -> None:
         try:
@@ -97,6 +100,10 @@ class Worker(Generic[Frame]):
                 self._since = None
         except BaseException as error:
             self._since = None
+            # Nobody will do what is asked from here on, and whoever asks is told so.
+            with self._condition:
+                self._stopping = True
+                self._cancel()
             self._died(error)
 
 

@@ -302,7 +302,9 @@ class MemoryTracker:
             raise MemoryFileError(f'{path}: does not fit together: objects {table.ids} and '
                                   f'memories of {fresh.objects}')
         table.bar_ids_of(self._table)
-        self._removed += [info for info in self._table.infos if info.id not in table]
+        # Their ages go on, though the frames now count on from the file's.
+        self._removed += [replace(info, born=info.born - self._frame + frame)
+                          for info in self._table.infos if info.id not in table]
         self._core, self._table = fresh, table
         self._frame, self._largest = frame, (largest[0], largest[1])
         self._probabilities = None

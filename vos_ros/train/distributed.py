@@ -21,6 +21,14 @@ class Processes:
         """Tell whether this is the process that logs, evaluates and saves."""
         return self.rank == 0
 
+    def agreed(self, value: float) -> float:
+        """Return the first process's number: clocks differ, and all must decide alike."""
+        if self.world == 1:
+            return value
+        number = torch.tensor(value, dtype=torch.float32, device=self.device)
+        torch.distributed.broadcast(number, 0)
+        return float(number)
+
 
 def join(device: str) -> Processes:
     """Join the processes that torchrun started (its environment variables tell), or run alone.

@@ -10,6 +10,7 @@ the rest several times faster than images can.
 from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import replace
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vos_ros.models.mobileinst.efficientnet_lite import EARLY_BLOCKS
 from vos_ros.train.checkpoint import load_checkpoint
 from vos_ros.train.checkpoint import save_checkpoint
 from vos_ros.train.losses import Target
@@ -24,6 +26,17 @@ from vos_ros.train.mobileinst_data import Batch
 from vos_ros.train.mobileinst_data import to_network
 
 Maps = tuple[Tensor, ...]
+
+
+def trunk_digest(backbone: torch.nn.Module, early: bool) -> str:
+    """Name the weights that a pool is made with; while it is in use they stay as they are."""
+    digest = hashlib.sha256()
+    for name, value in sorted(backbone.state_dict().items()):
+        words = name.split('.')
+        if words[0] in ('_conv_stem', '_bn0') \
+                or (words[0] == '_blocks' and (not early or int(words[1]) < EARLY_BLOCKS)):
+            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 class FeaturePool:

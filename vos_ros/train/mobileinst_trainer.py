@@ -25,12 +25,14 @@ from vos_ros.evaluate.masks import Queries
 from vos_ros.models.mobileinst import build
 from vos_ros.models.mobileinst import MobileInst
 from vos_ros.models.mobileinst import MobileInstConfig
+from vos_ros.models.mobileinst.efficientnet_lite import EARLY_BLOCKS
 from vos_ros.train.auxiliary import DenseHead
 from vos_ros.train.checkpoint import load_checkpoint
 from vos_ros.train.checkpoint import save_checkpoint
 from vos_ros.train.distributed import Processes
 from vos_ros.train.ema import Ema
 from vos_ros.train.feature_pool import FeaturePool
+from vos_ros.train.feature_pool import trunk_digest
 from vos_ros.train.initialise import spread_queries
 from vos_ros.train.logs import RunLog
 from vos_ros.train.mobileinst_config import ConfigError
@@ -110,16 +112,13 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """Give what a checkpoint holds."""
         dense = self.step.dense
-        cuda = self.processes.device.type == 'cuda'
         return {
             'kind': 'mobileinst', 'config': self.config.to_mapping(),
             'classes': list(self.classes), 'network': self.model.config.to_mapping(),
             'iteration': self.iteration, 'seconds': self.seconds,
             'model': self.model.state_dict(), 'ema': self.ema.state_dict(),
             'dense': dense.state_dict() if dense is not None else {},
-            'optimiser': self.optimiser.state_dict(), 'scaler': self.scaler.state_dict(),
-            'rng': torch.get_rng_state(),
-            'rng_cuda': torch.cuda.get_rng_state() if cuda else None}
+            'optimiser': self.optimiser.state_dict(), 'scaler': self.scaler.state_dict()}
 
     def save(self, name: str = LAST) -> None:
         """Write a checkpoint into the run's folder (first process only)."""
@@ -138,9 +137,6 @@ class Trainer:
         self.optimiser.load_state_dict(saved['optimiser'])
         self.scaler.load_state_dict(saved['scaler'])
         self.iteration, self.seconds = int(saved['iteration']), float(saved['seconds'])
-        torch.set_rng_state(saved['rng'])
-        if saved['rng_cuda'] is not None and self.processes.device.type == 'cuda':
-            torch.cuda.set_rng_state(saved['rng_cuda'])
 
     def batches(self, number: int, begin: int) -> Iterable[Batch]:
         """Give the rest of a stage's batches, from the present iteration on."""
@@ -155,14 +151,16 @@ class Trainer:
         path = self.folder / f'pool-{number}-{rank}.pt'
         # What decides the samples: a stage may go on for longer than planned on the same ones.
         same = replace(stage, iterations=1, passing=True)
-        key = repr((self.config.to_mapping() | _NOT_OF_SAMPLES, same, world))
+        early = EARLY_BLOCKS <= self.config.freeze.blocks < 16
+        key = repr((self.config.to_mapping() | _NOT_OF_SAMPLES, same, world,
+                    trunk_digest(self.model.backbone, early)))
         pool = FeaturePool.load(path, key)
         if pool is None:
             loader = self._load(number, first, stage.cache * world)
             loader = tqdm(loader, total=-(-stage.cache // stage.batch), unit='batch',
                           desc='pool', disable=None, mininterval=5)
             pool = FeaturePool.build(self.model.backbone, loader, self.processes.device,
-                                     self.precision, 11 <= self.config.freeze.blocks < 16)
+                                     self.precision, early)
             train_mode(self.model, self.config.freeze)
             self.folder.mkdir(parents=True, exist_ok=True)
             pool.save(path, key)
@@ -199,7 +197,7 @@ class Trainer:
         before = self.seconds
         train_mode(self.model, config.freeze)
         sums: dict[str, float] = {}
-        counted, waited = 0, 0.0
+        counted, waited, over = 0, 0.0, False
         while self.iteration < end:
             number, begin = config.stage_at(self.iteration)
             passing = config.stages[number].passing and config.stages[number].kind == 'clips'
@@ -225,14 +223,14 @@ class Trainer:
                 if now - saved > 60 * config.checkpoint_minutes:
                     self.save()
                     saved = time.monotonic()
-                over = minutes and now - started > 60 * minutes
+                over = bool(minutes) and self.processes.agreed(now - started) > 60 * minutes
                 if self.iteration >= end or over:
                     break
                 if config.evaluate_every and self.iteration % config.evaluate_every == 0:
                     self.evaluate(log)
                 tick = time.monotonic()
             sums, counted, waited = {}, 0, 0.0
-            if minutes and time.monotonic() - started > 60 * minutes:
+            if over:
                 break
         bar.close()
         self.save()
@@ -243,6 +241,9 @@ class Trainer:
     def update(self, step: nn.Module, batch: Batch, passing: bool,
                device: torch.device) -> dict[str, float]:
         """Take one optimiser step and return the loss terms; FloatingPointError on divergence."""
+        # By number, so that a run that goes on draws what it would have drawn, in every process.
+        torch.manual_seed(
+            (self.config.seed + self.processes.rank) * 1_000_003 + self.iteration)
         with torch.autocast(device.type, self.precision):
             losses = step(batch, passing)
         self.optimiser.zero_grad(set_to_none=True)

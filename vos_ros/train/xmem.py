@@ -8,9 +8,11 @@ on from its last checkpoint. (XMem section 4.2; differences are listed in docs/t
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import fields
 import itertools
 import os
 from pathlib import Path
+import sys
 import time
 from typing import Any
 
@@ -33,10 +35,12 @@ from vos_ros.train.logs import RunLog
 from vos_ros.train.xmem_clip import ClipPlan
 from vos_ros.train.xmem_clip import ClipTrainer
 from vos_ros.train.xmem_data import clip_loader
+from vos_ros.train.xmem_data import DATA_SETTINGS
 from vos_ros.train.xmem_loss import Bootstrap
 from vos_ros.train.xmem_setup import build_network
 from vos_ros.train.xmem_setup import calibrate
 from vos_ros.train.xmem_setup import freeze
+from vos_ros.train.xmem_setup import FREEZE_RULES
 from vos_ros.train.xmem_setup import parameter_groups
 from vos_ros.train.xmem_setup import rate
 
@@ -48,6 +52,8 @@ _TRAIN = {
     'clip_norm': 3.0, 'ema': 0.998, 'num_references': 2, 'deep_probability': 0.2,
     'dice_weight': 1.0, 'bootstrap': {}, 'norm_batches': 16, 'seed': 0, 'threads': 0, 'workers': 1,
     'log_every': 50, 'save_every': 500}
+_KNOWN = {'train': set(_TRAIN), 'freeze': set(FREEZE_RULES), 'data': set(DATA_SETTINGS),
+          'clips': {entry.name for entry in fields(ClipConfig)}}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,9 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train to the end of the schedule; the last line says where the checkpoint is."""
-    config = read_config(args.config, args.set)
     out = Path(args.out or Path('runs') / Path(args.config).stem)
-    path = train(config, out, init=args.init, fresh=args.fresh, device=args.device)
+    try:
+        config = read_config(args.config, args.set)
+        path = train(config, out, init=args.init, fresh=args.fresh, device=args.device)
+    except (OSError, ValueError, ModuleNotFoundError) as error:
+        print(f'vos-ros train xmem: {error}', file=sys.stderr)
+        return 1
     print(f'checkpoint: {path}')
     return 0
 
@@ -89,7 +99,8 @@ def read_config(path: str | os.PathLike[str], changes: list[str] | None = None) 
             entry = entry.setdefault(parent, {})
         entry[key] = yaml.safe_load(value)
     unknown = [p for p in config if p not in _PARTS]
-    unknown += [f'train.{k}' for k in config.get('train') or {} if k not in _TRAIN]
+    unknown += [f'{part}.{key}' for part, known in _KNOWN.items()
+                for key in config.get(part) or {} if key not in known]
     if unknown:
         raise ValueError(f'{path}: unknown entries {", ".join(unknown)}')
     config['train'] = {**_TRAIN, **(config.get('train') or {})}
@@ -138,7 +149,7 @@ def train(
     log = RunLog(out) if processes.first else None
     for frames, labels, objects in loader:
         progress = run_state.progress()
-        if progress >= 1 or run_state.iteration == settings['stop_at'] != 0:
+        if progress >= 1 or 0 < settings['stop_at'] <= run_state.iteration:
             break
         run_state.step(frames, labels, objects, progress)
         if run_state.iteration % settings['log_every'] == 0:
@@ -164,6 +175,7 @@ class _Run:
                  processes: Processes) -> None:
         settings = config['train']
         self.settings = settings
+        self.agreed = processes.agreed
         self.network = network
         self.device = processes.device
         freeze(network, config.get('freeze') or {})
@@ -195,7 +207,7 @@ class _Run:
         """Return where the schedule is, 0 at the begin and 1 at the end."""
         minutes = self.settings['minutes']
         return max(self.iteration / self.settings['iterations'],
-                   self.seconds() / 60 / minutes if minutes else 0.0)
+                   self.agreed(self.seconds()) / 60 / minutes if minutes else 0.0)
 
     def step(self, frames: Tensor, labels: Tensor, objects: int, progress: float) -> None:
         """Do one iteration; one whose gradient is not finite changes nothing."""

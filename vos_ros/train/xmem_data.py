@@ -29,6 +29,8 @@ from vos_ros.data.video_clips import VideoClips
 from vos_ros.evaluate.davis import find_sequences
 from vos_ros.evaluate.davis import VideoSequence
 
+DATA_SETTINGS = ('coco', 'stamps', 'max_side', 'video', 'video_skip', 'video_zoom', 'video_share')
+
 
 def load_material(data: Mapping[str, Any]) -> tuple[list[Still], list[Cutout]]:
     """Read photographs and cut-outs named in the `data` part of a training configuration.

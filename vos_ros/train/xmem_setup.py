@@ -94,6 +94,9 @@ def _scale_readers(network: XMem, f16: float, f8: float, f4: float) -> None:
     network.decoder.up_8_4.skip_conv.weight.div_(f4)
 
 
+FREEZE_RULES = ('norms', 'depthwise', 'first_blocks')
+
+
 def freeze(network: XMem, rules: Mapping[str, Any]) -> None:
     """Keep parts of the key encoder as they are.
 
@@ -102,13 +105,15 @@ def freeze(network: XMem, rules: Mapping[str, Any]) -> None:
     EfficientNet-Lite0).
     """
     encoder = network.key_encoder
+    norms = {f'{module}.{own}' for module, part in encoder.named_modules()
+             if isinstance(part, nn.BatchNorm2d) for own in ('weight', 'bias')}
     for name, parameter in encoder.named_parameters():
         words = name.split('.')
         block = int(words[1]) if words[0] == '_blocks' else -1
         early = isinstance(encoder, EfficientNetLite0Encoder) and \
             block < int(rules.get('first_blocks', 0)) and 'first_blocks' in rules
         if early or (rules.get('depthwise') and '_depthwise_conv' in name) \
-                or (rules.get('norms') and ('_bn' in name or 'bn' in words[-2])):
+                or (rules.get('norms') and name in norms):
             parameter.requires_grad_(False)
 
 

@@ -45,6 +45,8 @@ _STAGES = (
 )
 _TAPS = (2, 4, 10, 15)                  # the last block of stride 4, 8, 16 and 32
 _TAP_CHANNELS = (24, 40, 112, 320)
+# So many of the blocks make the maps up to 1/16.
+EARLY_BLOCKS = _TAPS[2] + 1
 
 
 class SameConv2d(nn.Conv2d):
@@ -159,7 +161,7 @@ class EfficientNetLite0(Backbone):
              pooled: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Turn what `early` gives into the four maps."""
         x5 = x4
-        for block in self._blocks[_TAPS[2] + 1:]:
+        for block in self._blocks[EARLY_BLOCKS:]:
             x5 = block(x5)
         return self.finish(x3, x4, x5, torch.cat([pooled, pyramid_pool([x3, x4, x5])], 1))
 
