@@ -251,6 +251,8 @@ def test_another_frame_size_keeps_the_tracks():
         assert result.tracks.ids.tolist() == [1, 2], t
         assert set(np.unique(result.label_map)) == {0, 1, 2}
         assert result.tracks.boxes[:, 2].max() <= width
+        # A frame of another shape, 7, lies elsewhere in the input than what its keyframe left.
+        assert result.keyframe == (t in (0, 3, 6, 7)), t
 
 
 def test_time_that_jumps_makes_a_keyframe():

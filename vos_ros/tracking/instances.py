@@ -205,7 +205,11 @@ class InstanceTracker:
     def _fit(self, frame_size: tuple[int, int]) -> tuple[LabelPainter, Letterbox]:
         if self._letterbox is None or self._painter is None \
                 or self._letterbox.frame_size != frame_size:
-            self._letterbox = Letterbox(frame_size, self._network.input_size)
+            before, self._letterbox = self._letterbox, Letterbox(
+                frame_size, self._network.input_size)
+            if before is not None and before.content_size != self._letterbox.content_size:
+                # What the last keyframe left lies elsewhere in the input.
+                self._since_keyframe, self._followable = 0, False
             self._painter = LabelPainter(self._letterbox, self._network.mask_size)
             for track in self._table.tracks:
                 track.rest()
