@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The governor on a simulated board: within the budget, quick after load, still when steady."""
 
+from itertools import pairwise
 import random
 
 import pytest
@@ -67,6 +68,30 @@ def test_quality_comes_back_after_the_load(p50):
     best = min(board.used(10, PHASE))
     assert min(board.used(PHASE + 2, 2 * PHASE)) > best
     assert min(board.used(4 * PHASE, 5 * PHASE)) <= best
+
+
+@pytest.mark.parametrize('rate', [1.0, 2.0, 3.6])
+def test_slow_streams_are_governed_too(rate):
+    governor = Governor(ladder({320: 100.0, 192: 30.0}), 200.0)
+    board = Board(load=loaded(3.0, 40, 100), rate=rate).run(governor, 400.0)
+    assert max(board.used(80, 100)) > 0
+    assert board.used(380, 400) == {0}
+    unmet = Governor(ladder({320: 450.0, 192: 300.0}), 60.0)
+    Board(load=lambda t: 1.0, rate=rate).run(unmet, 120.0)
+    assert '60 ms cannot be met' in unmet.unmet
+
+
+def test_what_failed_again_and_again_is_tried_less_and_less():
+    # The best point really costs five times what it should.
+    governor = Governor(ladder({320: 60.0, 192: 20.0}, intervals=(3,), max_skip=0), 150.0)
+    board = Board(load=lambda t: 5.0 if governor.index == 0 else 1.0, rate=10.0)
+    board.run(governor, 1500.0)
+    tries = [frame.stamp for before, frame in pairwise(board.frames)
+             if frame.index == 0 and before.index > 0]
+    waits = [after - before for before, after in pairwise(tries)]
+    assert 5 <= len(tries) <= 10
+    assert all(after > before - 10 for before, after in pairwise(waits)), waits
+    assert waits[-1] > 250
 
 
 def test_a_generous_budget_is_never_touched(p50):

@@ -126,9 +126,10 @@ def test_package_says_where_it_comes_from(tiny_package, quantised):
     ([], 'no pictures to calibrate with'),
     (['--images', '{pictures}', '--count', '0'], '--count above 0'),
     (['--precision', 'float16', '--model', 'nowhere'], 'nowhere: no such model package'),
+    (['--precision', 'float16', '--out', '{package}'], 'is the folder of the model itself'),
 ])
 def test_bad_command_lines_are_named(tiny_package, pictures, tmp_path, capsys, options, message):
-    options = [option.format(pictures=pictures) for option in options]
+    options = [option.format(pictures=pictures, package=tiny_package) for option in options]
     model = [] if '--model' in options else ['--model', str(tiny_package)]
     assert main(['quantize', '--out', str(tmp_path / 'x'), *model, *options]) == 1
     assert message in capsys.readouterr().err

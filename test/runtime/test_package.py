@@ -76,6 +76,7 @@ def test_missing_graph_entry_is_refused(written):
 @pytest.mark.parametrize(('changes', 'message'), [
     ({'format': 2}, 'format 2, this version reads format 1'),
     ({'kind': 'yolo'}, "kind 'yolo' is none of mobileinst, xmem"),
+    ({'kind': ['xmem']}, 'is none of mobileinst, xmem'),
     ({'input': {'height': 380, 'width': 640}}, 'input.height is 380.*multiple of 64'),
     ({'input': {'height': 384, 'width': -64}}, 'input.width is -64'),
     ({'input': {'height': True, 'width': 640}}, 'input.height is True'),

@@ -42,7 +42,8 @@ def test_convert_writes_a_package_that_runs(small: Any, tmp_path: Path, capsys: 
 
 
 @pytest.mark.parametrize('fault', ['missing', 'unexpected', 'shape', 'all three', 'not finite',
-                                   'no xmem', 'code', 'text', 'absent', 'number', 'size'])
+                                   'no xmem', 'code', 'text', 'words', 'empty', 'absent', 'number',
+                                   'size'])
 def test_convert_refuses(fault: str, small: Any, tmp_path: Path, capsys: Any) -> None:
     state: Any = dict(small)
     path, size = tmp_path / 'w.pth', '96x128'
@@ -71,9 +72,9 @@ def test_convert_refuses(fault: str, small: Any, tmp_path: Path, capsys: Any) ->
     if fault == 'code':
         path.write_bytes(pickle.dumps({'a': print}))
         expected.append('not a file of plain tensors')
-    elif fault == 'text':
-        path.write_text('<html>404</html>')
-        expected.append('not a file of plain tensors')
+    elif fault in ('text', 'words', 'empty'):
+        path.write_text({'text': '<html>404</html>', 'words': 'hello world', 'empty': ''}[fault])
+        expected += [str(path), 'not a file of plain tensors']
     elif fault != 'absent':
         torch.save(state, path)
     else:

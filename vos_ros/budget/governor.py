@@ -171,7 +171,8 @@ class Governor:
                 self._spent(frame.scaled, frame.heavy), self._spent(frame.late, True),
                 frame.other, frame.outside, frame.after, frame.scaled + frame.other,
                 frame.latency))
-        while self._records and self._records[0].at < now - _MEMORY_SECONDS:
+        # So many stay at any rate: below 4 frames a second five seconds hold too few to tell from.
+        while len(self._records) > _ENOUGH and self._records[0].at < now - _MEMORY_SECONDS:
             self._records.popleft()
         if self._at_point == _SETTLING + _ENOUGH:
             self._learn()
@@ -314,7 +315,8 @@ class Governor:
         since, worst = self._fits or (now, candidate)
         self._fits = since, max(worst, candidate)
         if now - since >= _HOLD and now - self._last_change >= _UP_GAP:
-            if now - self._last_up > 3 * _DISTRUST:
+            # Peace counts from when it might have tried again, not from before that waiting.
+            if now - max(self._last_up, self._distrust[2]) > 3 * _DISTRUST:
                 self._distrust_seconds = _DISTRUST
             self._last_up, self._hoped = now, p95
             self._change(self._fits[1], self._here()[-_ENOUGH:], now)

@@ -81,7 +81,7 @@ class TorchOps:
         out = [torch.empty(len(g.values), queries, g.values[0].shape[1], device=self.device)
                for g in groups]
         usage = torch.zeros(tokens, device=self.device)
-        step = max(1, min(queries, _HELD[self.device.type] // tokens))
+        step = max(1, min(queries, _HELD.get(self.device.type, _HELD['cpu']) // tokens))
         for start in range(0, queries, step):
             block = slice(start, start + step)
             scores = asked[block] @ stored.T

@@ -264,7 +264,7 @@ def _check_fields(manifest: Path, content: Any) -> None:
         raise PackageError(f'{manifest}: format {content["format"]!r}, this version reads '
                            f'format {FORMAT}')
     kind = content['kind']
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise PackageError(f'{manifest}: kind {kind!r} is none of {", ".join(KINDS)}')
     for name in ('name', 'licence', 'training_data'):
         if not isinstance(content[name], str) or not content[name].strip():

@@ -68,6 +68,9 @@ def run(args: argparse.Namespace) -> int:
         if package.kind != 'mobileinst':
             raise PackageError(f'{package.path}: is of kind {package.kind}; only mobileinst '
                                'packages can be quantised')
+        if args.out.resolve() == package.path.resolve():
+            raise ValueError(f'--out {args.out}: is the folder of the model itself, whose graphs '
+                             'would be overwritten; give another one')
         graphs, figures = (float16 if args.precision == 'float16' else int8)(package, args)
         name = args.name or args.out.resolve().name
 
