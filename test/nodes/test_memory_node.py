@@ -99,7 +99,7 @@ def test_a_refused_request_changes_nothing(memory, scene):
     assert memory.add({'box': [1.0, 1.0, 9.0, 9.0]}).message == 'no image has come yet'
     memory.show(scene(0), 10)
     good = {'mask': mask_message(disc(0))}
-    assert memory.add({**good, 'id': 7}).success
+    assert memory.add({**good, 'id': 7, 'name': 'ball'}).success
     before = memory.list()
     small = mask_message(np.ones((9, 9)))
     empty = mask_message(disc(0) & False)
@@ -122,7 +122,8 @@ def test_a_refused_request_changes_nothing(memory, scene):
         reply = memory.add(*prompts, second=second)
         assert not reply.success
         assert words in reply.message
-        assert list(reply.ids) == [7] and not reply.added_ids and not reply.labels.data
+        assert (list(reply.ids), reply.names) == ([7], ['ball'])
+        assert not reply.added_ids and not reply.labels.data
     after = memory.list()
     for listing in (before, after):
         listing.memory.process_rss_bytes = 0
@@ -130,6 +131,13 @@ def test_a_refused_request_changes_nothing(memory, scene):
     _, tracks, _, usage = memory.show(scene(1), 11)
     assert set(tracks) == {7} and usage.objects == 1
     assert memory.add({'mask': mask_message(disc(1)), 'id': 7}, replace=True).success
+
+
+def test_a_track_of_an_image_of_stamp_zero_is_refused(memory, scene):
+    memory.show(scene(0), 0, nanosec=0)
+    reply = memory.add({'track_id': 3})
+    assert not reply.success and 'the images have stamp zero' in reply.message
+    assert memory.add({'box': [8.0, 38.0, 53.0, 83.0]}).methods == ['grabcut']
 
 
 def test_an_object_is_designated_on_an_older_picture(memory, scene):

@@ -12,6 +12,9 @@ pytest.importorskip('vos_ros.msg')
 
 from memory_probe import mask_message
 from memory_probe import MemoryProbe
+from memory_probe import NAME
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from vos_ros.msg import Track
 from vos_ros.srv import LoadMemory
 from vos_ros.srv import SaveMemory
@@ -50,8 +53,10 @@ def test_after_kill_9_the_node_goes_on_with_the_same_objects(ros, xmem_package, 
     before = {}
     for second in range(11, 18):
         before = memory.show(scene(second - 10), second)[1]
-    written = appears(path, newer_than=written)
+    appears(path, newer_than=written)
     time.sleep(0.3)
+    # Of all savings until here; the one that is waited for is then the last one.
+    written = path.stat().st_mtime_ns
     memory.show(scene(8), 18)
     appears(path, newer_than=written)
     memory.process.process.kill()
@@ -144,4 +149,27 @@ def test_save_and_load_by_service(ros, xmem_package, scene, tmp_path):
     (tmp_path / 'bad.safetensors').write_bytes(b'nothing')
     refused = load('bad.safetensors')
     assert not refused.success and 'bad.safetensors' in refused.message
-    assert list(refused.ids) == [1, 4]
+    assert (list(refused.ids), refused.names) == ([1, 4], ['plate', 'cup'])
+
+
+def test_a_memory_of_too_many_objects_is_refused_and_stays(ros, xmem_package, scene, tmp_path):
+    memory = MemoryProbe(ros, xmem_package, memory_directory=tmp_path)
+    follow_two(memory, scene)
+    path = tmp_path / 'two.safetensors'
+    assert memory.call(SaveMemory, 'save_memory', path=path.name).success
+    content = path.read_bytes()
+    assert memory.remove(4).success
+    assert ros.call(SetParameters, f'{NAME}/set_parameters', SetParameters.Request(
+        parameters=[Parameter('max_objects', value=1).to_parameter_msg()])).results[0].successful
+    refused = memory.call(LoadMemory, 'load_memory', path=path.name)
+    assert not refused.success
+    assert refused.message == f'{path}: holds 2 objects, max_objects is 1'
+    assert (list(refused.ids), refused.names) == ([1], ['plate'])
+    # At the start too; going on without it would write over it.
+    other = ros.start('memory_tracker', {'__node': 'other'}, model_path=xmem_package, threads=1,
+                      memory_path=path, max_objects=1)
+    assert other.wait() == 1
+    ros.processes.remove(other)
+    assert 'holds 2 objects, max_objects is 1' in other.output()
+    assert [entry.name for entry in tmp_path.iterdir() if path.name in entry.name] == [path.name]
+    assert path.read_bytes() == content

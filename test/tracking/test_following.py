@@ -86,6 +86,19 @@ def test_a_refused_addition_changes_nothing(following):
     assert following.listing() == before
 
 
+def test_an_object_that_a_memory_brings_back_is_not_reported_removed(following, tmp_path):
+    following.add([square(1, 10)], FRAMES[:1])
+    following.step(FRAMES[1])
+    following.tracker.save(tmp_path / 'm')
+    following.remove([1])
+    # This frame, which is not published, sees the removal.
+    following.add([square(2, 60)], FRAMES[2:3])
+    following.load(tmp_path / 'm')
+    shown = following.step(FRAMES[3])
+    assert shown.tracks.ids.tolist() == [1, 2]
+    assert states(shown)[1] != TrackState.REMOVED and states(shown)[2] == TrackState.REMOVED
+
+
 def test_spread_is_even_bounded_and_keeps_both_ends():
     assert spread(1, 9) == [0]
     assert spread(4, 9) == [0, 1, 2, 3]

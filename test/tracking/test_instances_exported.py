@@ -91,14 +91,34 @@ def test_track_command(tiny_package, tmp_path, capsys):
     assert capture.isOpened() and capture.read()[1].shape == (240, 320, 3)
 
 
+def test_track_command_makes_folders_and_loses_no_picture(tiny_package, tmp_path):
+    folder = tmp_path / 'frames'
+    folder.mkdir()
+    for index, size in enumerate([(239, 321), (120, 160), (239, 321), (320, 240)]):
+        cv2.imwrite(str(folder / f'{index}.png'), frames(1, size)[0])
+    out, sheet = tmp_path / 'a' / 'o.mp4', tmp_path / 'b' / 'c' / 's.png'
+    assert main(['track', str(folder), '--model', str(tiny_package), '--out', str(out),
+                 '--sheet', str(sheet)]) == 0
+    capture = cv2.VideoCapture(str(out))
+    shapes = [picture.shape for ok, picture in (capture.read() for _ in range(9)) if ok]
+    assert shapes == [(238, 320, 3)] * 4
+    assert cv2.imread(str(sheet)) is not None
+
+
 @pytest.mark.parametrize(('arguments', 'message'), [
     (['nowhere.mp4'], 'nowhere.mp4: no such file'),
     (['.', '--model', 'nothing'], 'nothing: no such model package'),
     (['.', '--reuse-interval', '0'], 'reuse_interval is 0'),
     (['.', '--provider', 'gpu'], "provider 'gpu' is unknown"),
+    (['.', '--sheet', 's.foo'], 's.foo: OpenCV cannot write a picture of that suffix'),
+    (['.', '--sheet', 'file/s.png'], 'file'),
+    (['.', '--sheet', 'out/s.png'], 'out/s.png: OpenCV cannot write a picture there'),
 ])
 def test_track_command_faults(tiny_package, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
+    cv2.imwrite('picture.png', frames(1)[0])
+    (tmp_path / 'file').touch()
+    (tmp_path / 'out' / 's.png').mkdir(parents=True)
     rest = [] if '--model' in arguments else ['--model', str(tiny_package)]
     assert main(['track', *arguments, *rest]) == 1
     assert message in capsys.readouterr().err

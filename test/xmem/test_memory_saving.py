@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A saved memory goes on as if nothing had happened, or is refused; a kill leaves a whole file."""
 
+from dataclasses import replace
 import os
 from pathlib import Path
 import signal
@@ -26,6 +27,7 @@ from vos_ros.tracking.objects import ObjectInfo
 from vos_ros.tracking.persistence import load_state
 from vos_ros.tracking.persistence import MemoryFileError
 from vos_ros.tracking.persistence import save_state
+from vos_ros.tracking.tracks import TrackState
 
 
 def busy(network: Any) -> MemoryTracker:
@@ -89,6 +91,40 @@ def test_going_back_to_an_older_memory_ends_what_came_after_it(tiny: Any, tmp_pa
     # 1 goes on from the file's frame 0; 2, of frame 3, was followed until 5.
     assert result.tracks.ages.tolist() == [1, 3]
     assert tracker.step(frame(7)).tracks.ids.tolist() == [1]
+
+
+@pytest.mark.parametrize('gone', ['reset', 'removed'])
+def test_what_goes_and_comes_back_between_two_frames_never_went(
+        gone: str, tiny: Any, tmp_path: Path) -> None:
+    tracker = MemoryTracker(tiny, PARAMS)
+    tracker.step(frame(0), block((1, 4, 4)))
+    tracker.save(tmp_path / 'm')
+    for number in range(1, 4):
+        tracker.step(frame(number), block((2, 36, 60)) if number == 2 else None)
+    if gone == 'reset':
+        tracker.reset()
+    else:
+        tracker.remove([1, 2])
+    tracker.load(tmp_path / 'm')
+    result = tracker.step(frame(4))
+    assert result.tracks.ids.tolist() == [1, 2]
+    assert result.tracks.states[0] != TrackState.REMOVED
+    assert result.tracks.states[1] == TrackState.REMOVED
+    assert result.tracks.ages.tolist() == [1, 2]
+
+
+def test_more_objects_than_may_be_followed_are_refused(tiny: Any, tmp_path: Path) -> None:
+    path = tmp_path / 'm'
+    busy(tiny).save(path)
+    tracker, other = (MemoryTracker(tiny, replace(PARAMS, max_objects=1)) for _ in range(2))
+    for one in (tracker, other):
+        one.step(frame(0), block((1, 4, 4)))
+    with pytest.raises(ValueError, match='m: holds 2 objects, max_objects is 1'):
+        tracker.load(path)
+    assert np.array_equal(tracker.step(frame(1)).label_map, other.step(frame(1)).label_map)
+    assert tracker.new_ids() == other.new_ids()
+    tracker.params = replace(PARAMS, max_objects=2)
+    assert len(tracker.load(path)) == 2
 
 
 def spoil(path: Path, how: str) -> None:

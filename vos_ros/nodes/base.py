@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from collections.abc import Mapping
 import concurrent.futures
+import contextlib
 import math
 import time
 from typing import Any
@@ -158,10 +159,7 @@ class TrackerNode(Node):
         return images.decode(message, reverse=self.takes_reversed)
 
     def made_up(self, timings: Mapping[str, float]) -> None:
-        """Tell what a step left to do after its result was published; ms by stage.
-
-        From ``after_step``.
-        """
+        """From ``after_step``: tell what a step left to do after publishing, ms by stage."""
         if timings:
             self._supervisor.timed({f'late_{name}': spent for name, spent in timings.items()})
             self.governing.made_up(sum(
@@ -190,7 +188,9 @@ class TrackerNode(Node):
                 future.set_exception(error)
             else:
                 future.set_result(done.result())
-            self._wake.trigger()
+            # What is done after the end, as a slow save, has nobody to wake.
+            with contextlib.suppress(RuntimeError):
+                self._wake.trigger()
 
         running.add_done_callback(deliver)
         return future

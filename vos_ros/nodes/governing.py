@@ -80,13 +80,19 @@ class Governing:
         return Governor(points, values['latency_budget_ms'], limits, timed)
 
     def _prepare_beside(self, values: Values, wanted: tuple[Any, ...]) -> None:
-        try:
-            with self._lock:
+        with self._lock:
+            # Set anew while others were timed: the priority taken here would stay for ever.
+            if wanted != self._wanted:
+                return
+            try:
                 governor = self._governor(values)
-        except Exception as error:
-            self._node.get_logger().error(f'no latency budget: {error}')
-            self._prioritise(self.governor is not None)
-            return
+            except Exception as error:
+                kept = self.governor is not None
+                self._node.get_logger().error(
+                    f'no new operating points, {self.budget_ms:g} ms stay the latency budget: '
+                    f'{error}' if kept else f'no latency budget: {error}')
+                self._prioritise(kept)
+                return
         if wanted == self._wanted:
             self._node.submit_job(lambda: self._install(governor))
 

@@ -5,6 +5,9 @@
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
+import contextlib
+import glob
 import os
 from pathlib import Path
 import time
@@ -15,6 +18,10 @@ from vos_ros.tracking.persistence import MemoryFileError
 from vos_ros.tracking.persistence import save_state
 
 SUFFIX = '.safetensors'
+# Seconds for which nobody wrote to the beginnings of a file, so that nobody is going to end it.
+_LEFT_OVER = 300.0
+# Seconds after which a user at the end is told what the node waits for.
+_QUICK = 2.0
 
 
 def default_directory() -> Path:
@@ -38,11 +45,23 @@ def path_inside(directory: Path, name: str) -> Path:
     return path
 
 
+def _sweep(path: Path) -> None:
+    """Delete what processes that were killed while they saved have left, each a whole memory.
+
+    Not what is young: a process that ends may still write its last save while the next one starts.
+    """
+    for part in path.parent.glob(f'.{glob.escape(path.name)}.*.part'):
+        with contextlib.suppress(OSError):
+            # One of the future was left before the clock was set back.
+            if not 0 <= time.time() - part.stat().st_mtime < _LEFT_OVER:
+                part.unlink()
+
+
 class MemoryFile:
     """Keeps a file in step with what is followed.
 
-    The worker's thread takes snapshots; a thread of its own writes them, since a slow card must
-    not hold frames up.  With an empty path it does nothing.
+    The worker's thread takes snapshots; a thread of its own writes them in that order, since a
+    slow card must not hold frames up.  With an empty path it does nothing.
     """
 
     def __init__(
@@ -55,18 +74,22 @@ class MemoryFile:
         self._log = log
         self._writer = ThreadPoolExecutor(1, thread_name_prefix='memory-writer')
         self._writing: Future | None = None
+        self._waiting: list[Any] = []
         self._saved = time.monotonic()
 
     def load(self) -> None:
         """Go on from the file, if there is one; a file that cannot be used is put aside.
 
-        Raises OSError when the folder cannot be written, before hours of work are lost to it.
+        Raises OSError when the folder cannot be written, before hours of work are lost to it, and
+        ValueError for a file with more objects than max_objects: nothing is wrong with the file,
+        so it stays as it is, and a node that went on without it would write over it.
         """
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(self.path.parent, os.W_OK):
             raise PermissionError(f'memory_path {self.path}: the folder cannot be written')
+        _sweep(self.path)
         try:
             self._following.load(self.path)
         except FileNotFoundError:
@@ -81,9 +104,15 @@ class MemoryFile:
 
     def changed(self) -> None:
         """Save now: objects came or went.  Worker's thread."""
-        if self.path is not None:
-            self._saved = time.monotonic()
-            self._writing = self.write(self.path)
+        if self.path is None:
+            return
+        self._saved = time.monotonic()
+        # Where the disk is slower than the changes, one snapshot waits: the newest.  It waits at
+        # the end of the row, behind what a service has written, perhaps to this very file.
+        if self._writing is not None and self._writing.cancel():
+            self._waiting.clear()
+        self._waiting = [self._following.tracker.snapshot()]
+        self._writing = self._writer.submit(self._keep, self.path, self._waiting)
 
     def tick(self) -> None:
         """Save when it is time and the last saving is done.  Worker's thread."""
@@ -99,17 +128,24 @@ class MemoryFile:
         return self._writer.submit(self._write, path, snapshot)
 
     def close(self) -> None:
-        """Save for the last time and wait for it.  Worker's thread."""
-        if self.path is not None and (self._following.ids or self.path.exists()):
-            self._write(self.path, self._following.tracker.snapshot(), after=self._writing)
-        self._writer.shutdown()
+        """Save for the last time; nothing more may be written.  Worker's thread.
 
-    def _write(self, path: Path, snapshot: Any, after: Future | None = None) -> int:
-        if after is not None:
-            after.exception()
+        Not waited for until it is done: the interpreter does that at its end, however long it
+        takes.
+        """
+        if self.path is not None and (self._following.ids or self.path.exists()):
+            self.changed()
+        self._writer.shutdown(wait=False)
+        if self._writing is not None and wait([self._writing], _QUICK).not_done:
+            self._log.warning(f'still writing {self.path}: the node ends when that is done, and a '
+                              'second Ctrl-C would lose what was learnt since the last saving')
+
+    def _keep(self, path: Path, waiting: list[Any]) -> None:
         try:
-            save_state(path, *snapshot)
-        except OSError as error:
+            self._write(path, waiting.pop())
+        except Exception as error:
             self._log.error(f'memory not saved to {path}: {error}', throttle_duration_sec=10.0)
-            raise
+
+    def _write(self, path: Path, snapshot: Any) -> int:
+        save_state(path, *snapshot)
         return path.stat().st_size

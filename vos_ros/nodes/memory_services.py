@@ -77,9 +77,16 @@ class MemoryServices:
             answer(request, response)
         except _REFUSALS as error:
             response = self._refused(name, response, error)
-            if hasattr(response, 'ids'):
-                response.ids = self._following.ids
+            self._tell(response)
         return response
+
+    def _tell(self, response: Any) -> None:
+        """Fill in who is followed after the call, as far as the response has fields for it."""
+        listing = self._following.listing()
+        for field, values in (
+                ('ids', [one.id for one in listing]), ('names', [one.name for one in listing])):
+            if hasattr(response, field):
+                setattr(response, field, values)
 
     def _refused(self, name: str, response: Any, error: Exception) -> Any:
         known = isinstance(error, _REFUSALS)
@@ -106,8 +113,7 @@ class MemoryServices:
         self._following.add(taken, frames)
         self._file.changed()
         response.success = True
-        response.ids = self._following.ids
-        response.names = [one.name for one in self._following.listing()]
+        self._tell(response)
         response.added_ids = [one.id for one in taken]
         response.methods = [one.method for one in taken]
         response.header = moment.messages[0].header
@@ -143,12 +149,11 @@ class MemoryServices:
             self._following.remove(ids)
             self._file.changed()
         response.success = True
-        response.ids = self._following.ids
+        self._tell(response)
 
     def _list(self, _request: Any, response: Any) -> None:
         listing = self._following.listing()
-        response.ids = [one.id for one in listing]
-        response.names = [one.name for one in listing]
+        self._tell(response)
         response.states = [int(one.state) for one in listing]
         response.ages = [one.age for one in listing]
         response.memory = usage_message(self._following.tracker, self._node.last_header)
@@ -157,8 +162,7 @@ class MemoryServices:
         self._following.load(path_inside(self._directory, request.path))
         self._file.changed()
         response.success = True
-        response.ids = self._following.ids
-        response.names = [one.name for one in self._following.listing()]
+        self._tell(response)
 
     # On the executor's thread, but for what it hands over.
 

@@ -36,7 +36,8 @@ class Moment:
     """An image that was asked for, and all that came after it.
 
     messages: image messages, the one asked for first, the newest last.  labels, tracks: of the
-    instance tracker for the first image, None where there are none.
+    instance tracker for the first image, None where there are none or where its stamp is zero:
+    those of stamp zero are of any image.
     """
 
     messages: list[Any]
@@ -103,11 +104,18 @@ class Recent:
                 raise PromptError('no image has come yet')
             stamp, message = newest
             messages = [message]
+        if not stamp:
+            return Moment(messages, None, None)
         return Moment(messages, self._labels.at(stamp), self._tracks.at(stamp))
 
     def _newest_labelled(self) -> int:
         have = set(self.images.stamps())
-        labelled = [stamp for stamp in self._labels.stamps() if stamp in have]
+        labelled = [stamp for stamp in self._labels.stamps() if stamp and stamp in have]
+        if not labelled and 0 in have:
+            raise PromptError(
+                'the images have stamp zero: which labels of the instance tracker belong to which '
+                'image cannot be told; give a mask, box, points or polygon, or have the camera '
+                'stamp its images')
         if not labelled:
             raise PromptError(
                 f'no labels of the instance tracker for any image kept; they are expected on '

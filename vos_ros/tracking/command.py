@@ -32,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments, one for each parameter of the tracker among them."""
     parser.add_argument('video', help='a video file, or a folder of images in the order of '
                         'their names, 9.png before 10.png')
-    parser.add_argument('--out', help='write the overlay to this .mp4')
+    parser.add_argument('--out', help='write the overlay to this .mp4; pictures of '
+                        'another size than the first are scaled to it')
     parser.add_argument('--sheet', help='write a contact sheet of the overlay to this .png')
     parser.add_argument('--model', default='mobileinst-lite0',
                         help='a model package: its folder, or its name')
@@ -98,10 +99,14 @@ def read_frames(source: str) -> Iterator[tuple[NDArray[np.uint8], float | None]]
 def _track(args: argparse.Namespace, network: MobileInst, tracker: InstanceTracker) -> int:
     print(f'{network.package}, {args.threads} threads, {", ".join(network.providers)}')
     limit = _QUICK_FRAMES if args.quick else args.frames
-    writer: cv2.VideoWriter | None = None
+    video: _Video | None = None
     pictures: list[NDArray[np.uint8]] = []
     seen: dict[int, int] = {}
     count, keep_every = 0, 1
+    for path in filter(None, (args.out, args.sheet)):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if args.sheet and not cv2.haveImageWriter(args.sheet):
+        raise ValueError(f'{args.sheet}: OpenCV cannot write a picture of that suffix')
     network.warm()
     sizes = Sizes.of(network, network.package, args.threads, args.provider or ('cpu',))
     for frame, stamp in read_frames(args.video):
@@ -114,8 +119,8 @@ def _track(args: argparse.Namespace, network: MobileInst, tracker: InstanceTrack
         if args.out or args.sheet:
             picture = draw_tracks(frame, result.label_map, result.tracks)
             if args.out:
-                writer = writer or _writer(args.out, picture, stamp is not None and args.video)
-                writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+                video = video or _Video(args.out, picture.shape[:2], args.video)
+                video.write(picture)
             if args.sheet and count % keep_every == 0:
                 pictures.append(picture)
                 # Bounded however long the video is: half of what is kept goes when it is full.
@@ -125,22 +130,37 @@ def _track(args: argparse.Namespace, network: MobileInst, tracker: InstanceTrack
         if count % 25 == 0:
             print(f'\r{count} frames, {len(seen)} tracks', end='', file=sys.stderr, flush=True)
     print(f'\r{count} frames, {len(seen)} tracks', file=sys.stderr)
-    if writer is not None:
-        writer.release()
+    if video is not None:
+        video.close()
     if args.sheet:
         chosen = pictures[::max(1, len(pictures) // 24)]
-        cv2.imwrite(args.sheet, cv2.cvtColor(contact_sheet(chosen), cv2.COLOR_RGB2BGR))
+        if not cv2.imwrite(args.sheet, cv2.cvtColor(contact_sheet(chosen), cv2.COLOR_RGB2BGR)):
+            raise ValueError(f'{args.sheet}: OpenCV cannot write a picture there')
     _report(args, tracker, count, seen)
     return 0
 
 
-def _writer(out: str, picture: NDArray[np.uint8], video: str | bool) -> cv2.VideoWriter:
-    capture = cv2.VideoCapture(video) if isinstance(video, str) else None
-    rate = (capture.get(cv2.CAP_PROP_FPS) if capture else 0) or 30.0
-    writer = cv2.VideoWriter(out, cv2.VideoWriter.fourcc(*'mp4v'), rate, picture.shape[1::-1])
-    if not writer.isOpened():
-        raise ValueError(f'{out}: OpenCV cannot write a video there')
-    return writer
+class _Video:
+    """An .mp4 of one size, as fast as the source where that is a video."""
+
+    def __init__(self, out: str, size: tuple[int, int], source: str) -> None:
+        height, width = size
+        # Players refuse odd sides in 4:2:0.
+        self._size = (max(2, width - width % 2), max(2, height - height % 2))
+        rate = 0 if Path(source).is_dir() else cv2.VideoCapture(source).get(cv2.CAP_PROP_FPS)
+        self._writer = cv2.VideoWriter(
+            out, cv2.VideoWriter.fourcc(*'mp4v'), rate or 30.0, self._size)
+        if not self._writer.isOpened():
+            raise ValueError(f'{out}: OpenCV cannot write a video there')
+
+    def write(self, picture: NDArray[np.uint8]) -> None:
+        # OpenCV drops a picture of another size without a word.
+        if picture.shape[1::-1] != self._size:
+            picture = cv2.resize(picture, self._size)  # type: ignore[assignment]
+        self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+    def close(self) -> None:
+        self._writer.release()
 
 
 def _report(

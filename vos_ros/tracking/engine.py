@@ -130,7 +130,8 @@ class MemoryTracker:
 
         All or nothing: raises ValueError that names what is wrong with the image or the mask (its
         shape, an unknown or used id, an empty mask of a new object, too many objects), and the
-        tracker is as before.  Timings: resize, key, read, decode, value, memory, labels.
+        tracker is as before.  A failure of the network adds no object either.
+        Timings: resize, key, read, decode, value, memory, labels.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ValueError(f'image is {image.dtype}{image.shape}, must be uint8 (H, W, 3)')
@@ -148,11 +149,13 @@ class MemoryTracker:
         if given is None or planes is None:
             result = self._core.step(normalised, end=end)
         else:
-            for info in given.objects:
-                if info.id not in self._table:
-                    self._table.add(replace(info, born=self._frame))
-            result = self._core.step(normalised, planes, self._table.ids,
-                                     [info.id for info in given.objects], end)
+            new = [info for info in given.objects if info.id not in self._table]
+            result = self._core.step(
+                normalised, planes, self._table.ids + [info.id for info in new],
+                [info.id for info in given.objects], end)
+            # Only now: the network may have failed.
+            for info in new:
+                self._table.add(replace(info, born=self._frame))
         grid = self._core.grid or (0, 0)
         self._largest = max(self._largest, grid, key=lambda g: g[0] * g[1])
         self._probabilities = result.probabilities
@@ -223,14 +226,19 @@ class MemoryTracker:
             return TrackState.LOST
         return TrackState.NEW if info.born == self._frame else TrackState.TRACKED
 
-    def remove(self, objects: Sequence[int]) -> None:
+    def remove(self, objects: Sequence[int], undo: bool = False) -> None:
         """Stop following objects; the next step reports them REMOVED, once.
+
+        undo: they were added in vain and nobody knows of them: they are not reported, and their
+            ids may be given again.
 
         All or nothing: KeyError names an id that is not followed.
         """
         unique = list(dict.fromkeys(int(obj) for obj in objects))
         self._core.remove(unique)
-        self._removed += [self._table.remove(obj) for obj in unique]
+        gone = [self._table.remove(obj, undo) for obj in unique]
+        if not undo:
+            self._removed += gone
         self._probabilities = None
         if not len(self._table):
             self._core.reset()
@@ -284,8 +292,8 @@ class MemoryTracker:
         """Go on from a saved memory under the same ids; returns the objects followed.
 
         Objects followed until now are dropped.  Raises MemoryFileError (a file that is damaged,
-        of another version, or of another network) and FileNotFoundError; the tracker is then as
-        before.
+        of another version, or of another network), FileNotFoundError, and ValueError for a sound
+        file with more than `max_objects`; the tracker is then as before.
         """
         arrays, meta = load_state(path)
         if meta.get('network') != self.network.digest:
@@ -301,10 +309,14 @@ class MemoryTracker:
         if table.ids != fresh.objects:
             raise MemoryFileError(f'{path}: does not fit together: objects {table.ids} and '
                                   f'memories of {fresh.objects}')
+        if len(table) > self._params.max_objects:
+            raise ValueError(f'{path}: holds {len(table)} objects, max_objects is '
+                             f'{self._params.max_objects}')
         table.bar_ids_of(self._table)
-        # Their ages go on, though the frames now count on from the file's.
-        self._removed += [replace(info, born=info.born - self._frame + frame)
-                          for info in self._table.infos if info.id not in table]
+        # Their ages go on, though the frames now count on from the file's.  Whatever was removed
+        # since the last frame may be in the file, and is then here as if it had never gone.
+        self._removed = [replace(info, born=info.born - self._frame + frame)
+                         for info in self._removed + self._table.infos if info.id not in table]
         self._core, self._table = fresh, table
         self._frame, self._largest = frame, (largest[0], largest[1])
         self._probabilities = None

@@ -86,7 +86,8 @@ class Following:
         frame when it is the newest itself.  A tracker with only these objects runs over them, and
         its masks on the newest frame are given to the real one, after the masks as designated
         were: the objects followed already see two frames more, whatever the number of frames.
-        All or nothing: ValueError says what the tracker refused.
+        All or nothing: ValueError says what the tracker refused, and after a failure of the
+        network the same objects are followed as before.
         """
         infos = [ObjectInfo(one.id, one.name) for one in objects]
         given = np.zeros(frames[0].shape[:2], np.uint16)
@@ -98,7 +99,12 @@ class Following:
         new = {info.id for info in infos} - set(self.ids)
         self._unpublished(self.tracker.step(frames[0], given, infos))
         if newest is not None:
-            self._unpublished(self.tracker.step(frames[-1], newest, infos))
+            try:
+                self._unpublished(self.tracker.step(frames[-1], newest, infos))
+            except Exception:
+                self.tracker.remove(list(new), undo=True)
+                self._forget()
+                raise
         self._new |= new
 
     def remove(self, ids: Sequence[int]) -> None:
@@ -114,6 +120,8 @@ class Following:
     def load(self, path: str | Path) -> None:
         """Go on from a saved memory; raises what ``MemoryTracker.load`` raises."""
         self.tracker.load(path)
+        self._removed = [_rows(gone, np.flatnonzero(~np.isin(gone.ids, self.ids)))
+                         for gone in self._removed]
         self._seen.clear()
         self._forget()
 

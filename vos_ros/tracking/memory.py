@@ -119,18 +119,30 @@ class Memory:
         if missing:
             raise ValueError(f'no value for objects {missing}')
         new = [obj for obj in values if obj not in known]
+        for obj in new:
+            self.store.add_object(obj)
+        self.store.append(self.store.ops.stored(key, shrinkage), selection, values)
+        # Known only once there is room for its values.
         if new:
-            for obj in new:
-                self.store.add_object(obj)
             self.groups.append(Group(self.next_group, number, new,
                                      np.zeros(self.long_term_size, bool)))
             self.next_group += 1
-        self.store.append(self.store.ops.stored(key, shrinkage), selection, values)
         self.frames.append(Frame(number, len(key), {group.key for group in self.groups}))
         self._make_room()
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Keep the room below the ceiling, which falls with objects and parameters."""
+        params = self.params
+        if params.long_term or params.bounded_working_memory:
+            frames = params.working_memory_max_frames + max(len(self.objects) - 1, 0)
+            self.store.fit(frames * max((f.count for f in self.frames), default=0)
+                           + params.long_term_max_elements * params.long_term)
 
     def _make_room(self) -> None:
         params = self.params
+        # Its ceiling may have been lowered.
+        self._forget(params.long_term_max_elements)
         lead = self.groups[0]
         seen = [f for f in self.frames if lead.key in f.groups]
         if len(seen) < params.working_memory_max_frames:

@@ -91,9 +91,15 @@ class ObjectTable:
         self._objects[info.id] = info
         self._used.add(info.id)
 
-    def remove(self, obj: int) -> ObjectInfo:
-        """Remove and return an object; KeyError for an id that is not followed."""
-        return self._objects.pop(obj)
+    def remove(self, obj: int, undo: bool = False) -> ObjectInfo:
+        """Remove and return an object; KeyError for an id that is not followed.
+
+        undo: its id counts as never used.
+        """
+        info = self._objects.pop(obj)
+        if undo:
+            self._used.discard(obj)
+        return info
 
     def clear(self, restart_ids: bool = False) -> None:
         """Remove all objects; ids go on from where they are unless told to start again at 1."""

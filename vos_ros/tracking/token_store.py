@@ -85,14 +85,23 @@ class TokenStore:
         del self._values[obj]
 
     def reserve(self, tokens: int) -> None:
-        """Make room for so many tokens; the room grows in chunks and never shrinks."""
-        if tokens <= self._capacity:
-            return
-        capacity = -(-tokens // CHUNK) * CHUNK
+        """Make room for so many tokens; the room grows in chunks, only `fit` makes it less."""
+        if tokens > self._capacity:
+            self._resize(-(-tokens // CHUNK) * CHUNK)
+
+    def fit(self, most: int) -> None:
+        """Give back what room there is beyond so many tokens, as far as it is empty."""
+        capacity = -(-max(most, self.size, 1) // CHUNK) * CHUNK
+        if capacity < self._capacity:
+            self._resize(capacity)
+
+    def _resize(self, capacity: int) -> None:
+        # The lesser of both until all is done: memory may run out in between.
+        self._capacity = min(self._capacity, capacity)
         for name, width in self._widths.items():
-            self._rows[name] = self._grown(self._rows.get(name), capacity, width)
+            self._rows[name] = self._resized(self._rows.get(name), capacity, width)
         for obj in self._values:
-            self._values[obj] = self._grown(self._values[obj], capacity, self.value_dim)
+            self._values[obj] = self._resized(self._values[obj], capacity, self.value_dim)
         self._capacity = capacity
 
     @property
@@ -101,12 +110,12 @@ class TokenStore:
         width = sum(max(1, w) for w in self._widths.values()) + self.value_dim * len(self._values)
         return 4 * width * self._capacity
 
-    def _grown(self, rows: Array | None, capacity: int, width: int) -> Array:
+    def _resized(self, rows: Array | None, capacity: int, width: int) -> Array:
         shape = (capacity, width) if width else (capacity,)
-        grown = self.ops.zeros(*shape)
+        resized = self.ops.zeros(*shape)
         if rows is not None:
-            grown[:self.size] = rows[:self.size]
-        return grown
+            resized[:self.size] = rows[:self.size]
+        return resized
 
     def append(self, stored: Array, selection: Array, values: Mapping[int, Array]) -> None:
         """Add tokens [n, .] at the end; objects that are not named get no value there."""

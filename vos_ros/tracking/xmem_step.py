@@ -120,6 +120,7 @@ class XMemCore:
         self.finish()
         for obj in objects:
             self.memory.remove(obj)
+        self.memory.give_back()
         kept = [i for i, obj in enumerate(self.objects) if obj not in objects]
         if self.hidden is not None:
             index = self.network.ops.array(np.array(kept, np.intp))
@@ -139,7 +140,7 @@ class XMemCore:
         end: True on a last frame: nothing is updated.
 
         Raises ValueError for a first frame without a mask, and for objects that do not continue
-        those known.
+        those known.  When the network fails, no new object is known afterwards.
         """
         if mask is None and not self.objects:
             raise ValueError('no object is known yet: the first frame needs a mask')
@@ -167,11 +168,17 @@ class XMemCore:
         if found is None:
             raise ValueError('a frame without a mask has to be segmented')
         probabilities = found
-        self.objects = names
+        before, self.objects = self.objects, names
         if remember:
             self._unfinished = encoded, probabilities[1:], deep
             if mask is not None or not self.late:
-                self.finish()
+                try:
+                    self.finish()
+                except Exception:
+                    self.objects = before
+                    if self.hidden is not None:
+                        self.hidden = self.hidden[:len(before)] if before else None
+                    raise
         return CoreResult(padding.crop(probabilities), remember, decode)
 
     def _names(self, mask: FloatArray | None, objects: Sequence[int] | None) -> list[int]:
