@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vos_ros.budget.clock import percentile
 from vos_ros.tracking.drawing import contact_sheet
 from vos_ros.tracking.tracks import Tracks
+from vos_ros.tracking.video_file import VideoFile
 
 _SHEET_PICTURES = 24
 _SHEET_WIDTH = 480
@@ -38,8 +39,7 @@ class Recorder:
         self._sheet = sheet
         self._fps = fps
         self._waiting: list[tuple[float, NDArray[np.uint8]]] = []
-        self._writer: cv2.VideoWriter | None = None
-        self._size = (0, 0)
+        self._video: VideoFile | None = None
         self._kept: list[NDArray[np.uint8]] = []
         self._keep_every = 1
         self._frames_of: Counter[int] = Counter()
@@ -61,7 +61,7 @@ class Recorder:
         self.written += 1
         if self._output:
             self._waiting.append((seconds, picture))
-            if self._writer is not None or len(self._waiting) >= _RATE_PICTURES:
+            if self._video is not None or len(self._waiting) >= _RATE_PICTURES:
                 self._flush()
 
     def timed(self, stages: Mapping[str, float]) -> None:
@@ -75,9 +75,9 @@ class Recorder:
         try:
             self._flush()
         finally:
-            if self._writer is not None:
-                self._writer.release()
-                self._writer = None
+            if self._video is not None:
+                self._video.close()
+                self._video = None
             self._write_sheet()
 
     def _write_sheet(self) -> None:
@@ -106,32 +106,20 @@ class Recorder:
     def _flush(self) -> None:
         if not self._waiting:
             return
-        writer = self._writer = self._writer or self._open()
+        if self._video is None:
+            # Nothing is kept, and no second try made, for a file that cannot be had.
+            output, self._output = self._output, ''
+            waiting, self._waiting = self._waiting, []
+            self._video = VideoFile(output, waiting[0][1].shape[:2], self._rate(waiting))
+            self._output, self._waiting = output, waiting
         for _, picture in self._waiting:
-            fitted = picture if picture.shape[1::-1] == self._size \
-                else cv2.resize(picture, self._size)
-            writer.write(cv2.cvtColor(fitted, cv2.COLOR_RGB2BGR))
+            self._video.write(picture)
         self._waiting.clear()
 
-    def _open(self) -> cv2.VideoWriter:
-        height, width = self._waiting[0][1].shape[:2]
-        # Players refuse odd sides in 4:2:0.
-        self._size = (max(2, width - width % 2), max(2, height - height % 2))
-        rate = self._rate()
-        # Nothing is kept, and no second try made, for a file that cannot be had.
-        output, self._output = self._output, ''
-        waiting, self._waiting = self._waiting, []
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
-        writer = cv2.VideoWriter(output, cv2.VideoWriter.fourcc(*'mp4v'), rate, self._size)
-        if not writer.isOpened():
-            raise ValueError(f'{output}: OpenCV cannot write a video there')
-        self._output, self._waiting = output, waiting
-        return writer
-
-    def _rate(self) -> float:
+    def _rate(self, waiting: list[tuple[float, NDArray[np.uint8]]]) -> float:
         if self._fps:
             return round(self._fps, 2)
-        stamps = np.array([seconds for seconds, _ in self._waiting])
+        stamps = np.array([seconds for seconds, _ in waiting])
         gaps = np.diff(stamps)
         gaps = gaps[gaps > 0]
         # MPEG-4 counts time in fractions with small denominators only.

@@ -24,6 +24,7 @@ from vos_ros.tracking.drawing import draw_tracks
 from vos_ros.tracking.folder import pictures_in
 from vos_ros.tracking.instances import InstanceTracker
 from vos_ros.tracking.params import InstanceTrackerParams
+from vos_ros.tracking.video_file import VideoFile
 
 _QUICK_FRAMES = 24
 
@@ -99,14 +100,14 @@ def read_frames(source: str) -> Iterator[tuple[NDArray[np.uint8], float | None]]
 def _track(args: argparse.Namespace, network: MobileInst, tracker: InstanceTracker) -> int:
     print(f'{network.package}, {args.threads} threads, {", ".join(network.providers)}')
     limit = _QUICK_FRAMES if args.quick else args.frames
-    video: _Video | None = None
+    video: VideoFile | None = None
     pictures: list[NDArray[np.uint8]] = []
     seen: dict[int, int] = {}
     count, keep_every = 0, 1
-    for path in filter(None, (args.out, args.sheet)):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    if args.sheet and not cv2.haveImageWriter(args.sheet):
-        raise ValueError(f'{args.sheet}: OpenCV cannot write a picture of that suffix')
+    if args.sheet:
+        Path(args.sheet).parent.mkdir(parents=True, exist_ok=True)
+        if not cv2.haveImageWriter(args.sheet):
+            raise ValueError(f'{args.sheet}: OpenCV cannot write a picture of that suffix')
     network.warm()
     sizes = Sizes.of(network, network.package, args.threads, args.provider or ('cpu',))
     for frame, stamp in read_frames(args.video):
@@ -119,7 +120,7 @@ def _track(args: argparse.Namespace, network: MobileInst, tracker: InstanceTrack
         if args.out or args.sheet:
             picture = draw_tracks(frame, result.label_map, result.tracks)
             if args.out:
-                video = video or _Video(args.out, picture.shape[:2], args.video)
+                video = video or VideoFile(args.out, picture.shape[:2], _rate(args.video))
                 video.write(picture)
             if args.sheet and count % keep_every == 0:
                 pictures.append(picture)
@@ -140,27 +141,10 @@ def _track(args: argparse.Namespace, network: MobileInst, tracker: InstanceTrack
     return 0
 
 
-class _Video:
-    """An .mp4 of one size, as fast as the source where that is a video."""
-
-    def __init__(self, out: str, size: tuple[int, int], source: str) -> None:
-        height, width = size
-        # Players refuse odd sides in 4:2:0.
-        self._size = (max(2, width - width % 2), max(2, height - height % 2))
-        rate = 0 if Path(source).is_dir() else cv2.VideoCapture(source).get(cv2.CAP_PROP_FPS)
-        self._writer = cv2.VideoWriter(
-            out, cv2.VideoWriter.fourcc(*'mp4v'), rate or 30.0, self._size)
-        if not self._writer.isOpened():
-            raise ValueError(f'{out}: OpenCV cannot write a video there')
-
-    def write(self, picture: NDArray[np.uint8]) -> None:
-        # OpenCV drops a picture of another size without a word.
-        if picture.shape[1::-1] != self._size:
-            picture = cv2.resize(picture, self._size)  # type: ignore[assignment]
-        self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-
-    def close(self) -> None:
-        self._writer.release()
+def _rate(source: str) -> float:
+    """Return the pictures a second of a video, 30 where it does not say or is a folder."""
+    return (0.0 if Path(source).is_dir() else cv2.VideoCapture(source).get(cv2.CAP_PROP_FPS)) \
+        or 30.0
 
 
 def _report(
