@@ -9,6 +9,8 @@ that track's mask in the new frame (the paper's kernel reuse), and where it lies
 objects that look the same.
 """
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +21,8 @@ from vos_ros.tracking.candidates import intersections
 
 # Above any sum of similarities, so a forbidden pair is taken only when nothing else is left.
 _FORBIDDEN = 1e3
+
+_Values = TypeVar('_Values', float, FloatArray)
 
 
 def cosine_similarity(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -34,6 +38,11 @@ def overlap(a: BoolArray, b: BoolArray) -> FloatArray:
     return shared / np.maximum(of_a[:, None] + of_b - shared, 1)
 
 
+def similarity(cosines: _Values, overlaps: _Values, overlap_weight: float) -> _Values:
+    """Return by what pairs compete: the mean of both, ``overlap_weight`` being the overlap's."""
+    return (1 - overlap_weight) * cosines + overlap_weight * overlaps
+
+
 def match(
         cosines: FloatArray, overlaps: FloatArray | None = None, *, min_cosine: float,
         min_overlap: float = 0.0, overlap_weight: float = 0.0) -> list[tuple[int, int]]:
@@ -45,13 +54,13 @@ def match(
     """
     if not cosines.size:
         return []
-    allowed, similarity = cosines >= min_cosine, cosines
+    allowed, alike = cosines >= min_cosine, cosines
     if overlaps is not None:
         allowed = allowed & (overlaps >= min_overlap)
-        similarity = (1 - overlap_weight) * cosines + overlap_weight * overlaps
+        alike = similarity(cosines, overlaps, overlap_weight)
     if not allowed.any():
         return []
-    cost = np.where(allowed, -similarity, np.float64(_FORBIDDEN))
+    cost = np.where(allowed, -alike, np.float64(_FORBIDDEN))
     # Mostly every track is most like another instance; that is then the best assignment.
     some = np.flatnonzero(allowed.any(axis=1))
     nearest = cost[some].argmin(axis=1)

@@ -24,6 +24,8 @@ from vos_ros.tracking.candidates import find_candidates
 from vos_ros.tracking.candidates import FloatArray
 from vos_ros.tracking.candidates import intersections
 from vos_ros.tracking.candidates import mask_logit
+from vos_ros.tracking.gallery import likeness
+from vos_ros.tracking.gallery import recall
 from vos_ros.tracking.labels import Canvas
 from vos_ros.tracking.labels import Labelling
 from vos_ros.tracking.labels import LabelPainter
@@ -235,11 +237,10 @@ class InstanceTracker:
         taken = self._carry_on(visible, found, output, cells, frame)
         # What is left and new to the picture is a lost track come back, or else a birth.
         fresh = self._fresh(found, taken, params)
-        kernels = self._kernels(lost)
         # It may come back anywhere, so where it was says nothing.
-        look = slice(output.look_dim)
-        pairs = dict(match(cosine_similarity(kernels[:, look], found.kernels[fresh][:, look]),
-                           min_cosine=params.lost_min_cosine))
+        pairs = dict(match(
+            likeness(lost, self._kernels(lost), found.kernels[fresh], output.look_dim),
+            min_cosine=params.lost_min_cosine))
         for row, track in enumerate(lost):
             if row in pairs:
                 self._table.see(track, found, fresh[pairs[row]], frame, params)
@@ -257,10 +258,12 @@ class InstanceTracker:
         propagated = propagate(kernels, output.mask_features)[:, :cells[0], :cells[1]]
         footprints = propagated.reshape(len(tracks), cells[0] * cells[1]) \
             > mask_logit(params.mask_threshold)
+        cosines = cosine_similarity(kernels, found.kernels)
+        overlaps = overlap(footprints, found.footprints)
+        recall(tracks, found, output, cells, cosines, overlaps, params)
         taken = dict(match(
-            cosine_similarity(kernels, found.kernels), overlap(footprints, found.footprints),
-            min_cosine=params.min_cosine, min_overlap=params.min_overlap,
-            overlap_weight=params.overlap_weight))
+            cosines, overlaps, min_cosine=params.min_cosine,
+            min_overlap=params.min_overlap, overlap_weight=params.overlap_weight))
         claimed = found.footprints[sorted(taken.values())]
         for row, track in enumerate(tracks):
             if row in taken:

@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 import logging
 
 import numpy as np
@@ -19,6 +20,8 @@ _LOGGER = logging.getLogger(__name__)
 _UNCONFIRMED = 0
 # Share of the past in a track's speed at each keyframe.
 _PAST_SPEED = 0.3
+# Kernels of neighbouring keyframes say the same: of so many one is kept.
+_KEPT_OF = 2
 
 
 @dataclass
@@ -33,6 +36,8 @@ class Track:
     centre: where an instance last confirmed it, row and column as shares of the network's input,
     None when that is not to be compared with; seen: the number of that frame.
     speed: how far the centre moves a frame, None while nothing is known of it.
+    gallery: kernels that instances gave it, [D] each, the latest last; see tracking/gallery.py.
+    sightings: instances it ever had.
     """
 
     kernel: FloatArray
@@ -47,6 +52,8 @@ class Track:
     centre: tuple[float, float] | None = None
     seen: int = 0
     speed: tuple[float, float] | None = None
+    gallery: list[FloatArray] = field(default_factory=list)
+    sightings: int = 0
 
     @property
     def confirmed(self) -> bool:
@@ -78,6 +85,13 @@ class Track:
             self.speed = (_PAST_SPEED * before[0] + (1 - _PAST_SPEED) * speed[0],
                           _PAST_SPEED * before[1] + (1 - _PAST_SPEED) * speed[1])
         self.centre, self.seen = (down, right), frame
+
+    def hang(self, kernel: FloatArray, most: int) -> None:
+        """Note the kernel of an instance, of every second one; ``most`` are kept."""
+        if self.sightings % _KEPT_OF == 0:
+            self.gallery.append(kernel.copy())
+        self.sightings += 1
+        del self.gallery[:max(len(self.gallery) - most, 0)]
 
     def way(self, frame: int) -> tuple[float, float]:
         """Return how far it should be from its centre in a frame, down and right."""
@@ -129,6 +143,7 @@ class TrackTable:
         track.kernel = past * track.kernel + (1 - past) * found.kernels[row] if past \
             else found.kernels[row]
         track.logits, track.footprint = found.logits[row], found.footprints[row]
+        track.hang(found.kernels[row], params.gallery)
         track.go(found.centres[row].tolist(), frame)
         track.hits += 1
         track.missed = 0
@@ -159,6 +174,7 @@ class TrackTable:
             kernel=found.kernels[row], class_probs=found.class_probs[row],
             score=float(found.scores[row]), logits=found.logits[row],
             footprint=found.footprints[row], seen=frame)
+        track.hang(found.kernels[row], params.gallery)
         track.go(found.centres[row].tolist(), frame)
         self.tracks.append(track)
         self._confirm(track, frame, params)

@@ -73,6 +73,10 @@ class InstanceTrackerParams:
     kernel_momentum: float = bounded(
         0.0, 0.0, 0.99, "Share of the past in a track's kernel at each keyframe; 0 takes the "
         'newest.')
+    gallery: int = bounded(
+        6, 0, 50, 'Kernels of earlier keyframes, of every second one, by which a track is also '
+        'known, so that one which was hidden for a while keeps its id; 0 goes by the newest '
+        'alone.')
     max_tracks: int = bounded(
         50, 1, 1000, "Most tracks at a time, lost ones included: the bound on a frame's cost.")
     max_gap: float = bounded(

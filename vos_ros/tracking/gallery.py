@@ -1,0 +1,83 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The kernels that tracks had on earlier keyframes, and what they say of the new ones.
+
+A track goes by its newest kernel (MobileInst, section 3.4).  When somebody walks past, the newest
+is of the leg before the bicycle, or of the wheel that still shows, and the bicycle seen whole again
+is a stranger to it, though like what the track was a second ago.  So a few earlier kernels are
+kept, with their windows where they were, and speak where they find the very same thing in the very
+same place.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vos_ros.runtime.mobileinst import KeyOutput
+from vos_ros.tracking.association import cosine_similarity
+from vos_ros.tracking.association import overlap
+from vos_ros.tracking.association import propagate
+from vos_ros.tracking.association import similarity
+from vos_ros.tracking.candidates import Candidates
+from vos_ros.tracking.candidates import FloatArray
+from vos_ros.tracking.candidates import mask_logit
+from vos_ros.tracking.life import stack
+from vos_ros.tracking.life import Track
+from vos_ros.tracking.params import InstanceTrackerParams
+
+# An earlier kernel speaks for an instance of which it gives about the same mask, and whose kernel
+# is much like it without the window.
+_SAME_LOOK, _SAME_PLACE = 0.8, 0.5
+
+
+def hung(tracks: Sequence[Track], width: int) -> tuple[FloatArray, NDArray[np.intp]]:
+    """Return the earlier kernels of tracks [m, width], and of which track each is [m]."""
+    owners = [row for row, track in enumerate(tracks) for _ in track.gallery]
+    return (stack([kernel for track in tracks for kernel in track.gallery], width),
+            np.array(owners, np.intp))
+
+
+def recall(
+        tracks: Sequence[Track], found: Candidates, output: KeyOutput, cells: tuple[int, int],
+        cosines: FloatArray, overlaps: FloatArray, params: InstanceTrackerParams) -> None:
+    """Raise, in place, the similarity of pairs for which an earlier kernel speaks louder.
+
+    cosines, overlaps: float32 [n, k], of the tracks' newest kernels and the k instances.
+    """
+    kernels, owners = hung(tracks, output.kernels.shape[1])
+    if not len(owners) or not len(found):
+        return
+    look = slice(output.look_dim)
+    same = cosine_similarity(kernels[:, look], found.kernels[:, look]) >= _SAME_LOOK
+    # Most look like nothing here: only of the others it is asked where they are.
+    some = np.flatnonzero(same.any(axis=1))
+    if not len(some):
+        return
+    kernels, owners, same = kernels[some], owners[some], same[some]
+    masks = propagate(kernels, output.mask_features)[:, :cells[0], :cells[1]]
+    shared = overlap(
+        masks.reshape(len(some), cells[0] * cells[1]) > mask_logit(params.mask_threshold),
+        found.footprints)
+    whole = cosine_similarity(kernels, found.kernels)
+    weight = params.overlap_weight
+    for row, column in np.argwhere(same & (shared >= _SAME_PLACE)).tolist():
+        pair, seen = (owners[row], column), (row, column)
+        if similarity(whole[seen], shared[seen], weight) \
+                > similarity(cosines[pair], overlaps[pair], weight):
+            cosines[pair], overlaps[pair] = whole[seen], shared[seen]
+
+
+def likeness(
+        tracks: Sequence[Track], kernels: FloatArray, others: FloatArray, look_dim: int,
+        ) -> FloatArray:
+    """Return the cosine of the looks of tracks and instances: the best of all their kernels.
+
+    kernels: [n, D], the newest of each track.  others: [k, D].  look_dim: how many of the D
+    numbers say how a thing looks, not where it is.  Returns [n, k].
+    """
+    look = slice(look_dim)
+    result = cosine_similarity(kernels[:, look], others[:, look])
+    earlier, owners = hung(tracks, kernels.shape[1])
+    np.maximum.at(result, owners, cosine_similarity(earlier[:, look], others[:, look]))
+    return result
