@@ -4,7 +4,8 @@
 """In what share of its frames each main object of a real video is masked under one id.
 
 Of the demo's video, which `make demo` fetched: an id covers an object in a frame where the box of
-its mask and the object's, drawn by eye (demo_objects.yaml), have an IoU of at least half.  With
+its mask and the object's, drawn by eye (demo_objects.yaml), have an IoU of at least half; frames
+in which somebody hides more than half of the object do not count.  With
 --davis DIR also of the sequences in a folder in the layout of DAVIS, where masks are compared.
 Each object's figure is that of the one id that covers it in the most frames; objects_80 is the
 number of objects with at least 0.8.  Every frame goes through the tracker at its default settings.
@@ -72,6 +73,14 @@ def box_at(drawn: dict[int, list[float]], frame: int) -> NDArray[np.float64] | N
     return np.array([np.interp(frame, times, side) for side in sides.T])
 
 
+def hidden(box: NDArray[np.float64], before: NDArray[np.float64] | None) -> bool:
+    """Say whether what passes before an object covers more than half of its box."""
+    if before is None:
+        return False
+    shared = (np.minimum(box[2:], before[2:]) - np.maximum(box[:2], before[:2])).clip(0).prod()
+    return bool(shared > (box[2:] - box[:2]).prod() / 2)
+
+
 def ious(box: NDArray[np.float64], boxes: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the IoU of a box with each of boxes [n, 4]."""
     low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
@@ -93,6 +102,7 @@ def main() -> int:
                         help='annotated sequences in the layout of DAVIS')
     args = parser.parse_args()
     drawn = yaml.safe_load((HERE / 'demo_objects.yaml').read_text())
+    behind = drawn.pop('behind')
     if not args.video.is_file():
         print(f'demo_objects: {args.video} is not there; `make demo` fetches it',
               file=sys.stderr)
@@ -106,7 +116,8 @@ def main() -> int:
         tracks = tracker.step(frame).tracks
         for name, boxes in drawn.items():
             box = box_at(boxes, number)
-            if box is not None:
+            before = box_at(drawn[behind[name]], number) if name in behind else None
+            if box is not None and not hidden(box, before):
                 objects[name].add(tracks.ids[ious(box, tracks.boxes) >= 0.5].tolist())
         number += 1
     if args.davis:
