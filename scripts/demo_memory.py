@@ -15,6 +15,8 @@ from vos_ros.msg import Track
 from vos_ros.msg import TrackArray
 from vos_ros.srv import AddObjects
 
+from vos_ros.tracking.video_file import VideoFile
+
 TRACKS = '/demo/memory_tracker/tracks'
 SERVICE = '/demo/memory_tracker/add_objects'
 
@@ -127,7 +129,7 @@ def follow(
 def beside(left: Path, right: Path, output: Path, rate: float) -> int:
     """Write two videos of equal length side by side; return the number of pictures."""
     videos = [cv2.VideoCapture(str(path)) for path in (left, right)]
-    writer: cv2.VideoWriter | None = None
+    both: VideoFile | None = None
     count = 0
     try:
         while True:
@@ -138,16 +140,15 @@ def beside(left: Path, right: Path, output: Path, rate: float) -> int:
             if other.shape != one.shape:
                 other = cv2.resize(other, one.shape[1::-1])
             picture = np.hstack([one, other])
-            if writer is None:
-                writer = cv2.VideoWriter(str(output), cv2.VideoWriter.fourcc(*'mp4v'), rate,
-                                         picture.shape[1::-1])
-            writer.write(picture)
+            if both is None:
+                both = VideoFile(output, picture.shape[:2], rate)
+            both.write(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
             count += 1
     finally:
         for video in videos:
             video.release()
-        if writer is not None:
-            writer.release()
+        if both is not None:
+            both.close()
 
 
 def below(upper: Path, lower: Path) -> None:

@@ -28,6 +28,7 @@ from vos_ros.evaluate.vos_scores import SequenceScore
 from vos_ros.evaluate.vos_scores import summary
 from vos_ros.tracking.drawing import png_palette
 from vos_ros.tracking.memory_params import MemoryTrackerParams
+from vos_ros.tracking.video_file import VideoFile
 
 DEFAULT_MODEL = 'xmem-lite'
 _QUICK_SEQUENCES, _QUICK_FRAMES = 2, 12
@@ -155,19 +156,18 @@ class Recorder:
         self.sequence = sequence
         self.overlay = Path(overlay) if overlay else None
         self.masks = Path(masks) / sequence.name if masks else None
-        self._writer: cv2.VideoWriter | None = None
+        self._video: VideoFile | None = None
 
     def __enter__(self) -> 'Recorder':
-        """Make the folders."""
-        for folder in (self.overlay, self.masks):
-            if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
+        """Make the masks' folder."""
+        if self.masks is not None:
+            self.masks.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close the video."""
-        if self._writer is not None:
-            self._writer.release()
+        if self._video is not None:
+            self._video.close()
 
     def frame(self, index: int, image: NDArray[np.uint8], labels: Labels) -> None:
         """Write one frame."""
@@ -177,13 +177,10 @@ class Recorder:
             picture.save(self.masks / (self.sequence.frames[index].stem + '.png'))
         if self.overlay is None:
             return
-        if self._writer is None:
-            path = self.overlay / f'{self.sequence.name}.mp4'
-            self._writer = cv2.VideoWriter(
-                str(path), cv2.VideoWriter.fourcc(*'mp4v'), 24.0, labels.shape[::-1])
-            if not self._writer.isOpened():
-                raise ValueError(f'{path}: OpenCV cannot write a video there')
-        self._writer.write(cv2.cvtColor(draw_labels(image, labels), cv2.COLOR_RGB2BGR))
+        if self._video is None:
+            self._video = VideoFile(
+                self.overlay / f'{self.sequence.name}.mp4', image.shape[:2], 24.0)
+        self._video.write(draw_labels(image, labels))
 
 
 def draw_labels(image: NDArray[np.uint8], labels: Labels) -> NDArray[np.uint8]:

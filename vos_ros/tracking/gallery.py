@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernels that tracks had on earlier keyframes, and what they say of the new ones.
 
-A track goes by its newest kernel (MobileInst, section 3.4).  When somebody walks past, the newest
-is of the leg before the bicycle, or of the wheel that still shows, and the bicycle seen whole again
-is a stranger to it, though like what the track was a second ago.  So a few earlier kernels are
-kept, with their windows where they were, and speak where they find the very same thing in the very
-same place.
+A track goes by its newest kernel (MobileInst, section 3.4).  When somebody walks past a bicycle,
+the newest is of the leg before it, or of the wheel that still shows, and the bicycle seen whole
+again is a stranger, though like what the track was a second ago.  So a few earlier kernels are
+kept, with their windows where they were, and speak up where they find about the same mask and the
+same look.
 """
 
 from collections.abc import Sequence
