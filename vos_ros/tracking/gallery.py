@@ -69,12 +69,12 @@ def recall(
 
 
 def likeness(
-        tracks: Sequence[Track], kernels: FloatArray, others: FloatArray, look_dim: int,
-        ) -> FloatArray:
+        tracks: Sequence[Track], kernels: FloatArray, others: FloatArray,
+        look_dim: int | None) -> FloatArray:
     """Return the cosine of the looks of tracks and instances: the best of all their kernels.
 
     kernels: [n, D], the newest of each track.  others: [k, D].  look_dim: how many of the D
-    numbers say how a thing looks, not where it is.  Returns [n, k].
+    numbers say how a thing looks, not where it is; None for all.  Returns [n, k].
     """
     look = slice(look_dim)
     result = cosine_similarity(kernels[:, look], others[:, look])
