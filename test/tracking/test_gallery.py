@@ -11,7 +11,9 @@ from synthetic_scene import Disc
 from synthetic_scene import kernels
 from synthetic_scene import Scene
 
+from vos_ros.tracking import gallery
 from vos_ros.tracking import life
+from vos_ros.tracking.candidates import find_candidates
 from vos_ros.tracking.gallery import hung
 from vos_ros.tracking.gallery import likeness
 from vos_ros.tracking.instances import InstanceTracker
@@ -43,22 +45,22 @@ class Turning(Scene):
         return super().key(image)
 
 
-@pytest.mark.parametrize('gallery', [0, 6])
-def test_lost_object_is_found_by_the_side_it_showed_before(gallery):
+@pytest.mark.parametrize('kept', [0, 6])
+def test_lost_object_is_found_by_the_side_it_showed_before(kept):
     # It turns in frames 4 to 10, is away until 16 and comes back elsewhere as it was at first.
     scene = Turning(
         [Disc(FACE, lambda t: (12, 6) if t < 11 else None if t < 16 else (8, 26))],
         lambda t: towards(min(max(t - 3, 0), 7) / 10) if t < 16 else FACE)
-    tracker = InstanceTracker(scene, replace(QUICK, gallery=gallery))
+    tracker = InstanceTracker(scene, replace(QUICK, gallery=kept))
     results = [tracker.step(blank()) for _ in range(20)]
     first, last = id_at(results[0], 12, 6), id_at(results[-1], 8, 26)
     assert id_at(results[10], 12, 6) == first
-    assert (last == first) == (gallery > 0)
+    assert (last == first) == (kept > 0)
     assert last
 
 
-@pytest.mark.parametrize('gallery', [0, 6])
-def test_track_does_not_leave_with_what_hid_its_object(gallery):
+@pytest.mark.parametrize('kept', [0, 6])
+def test_track_does_not_leave_with_what_hid_its_object(kept):
     # From frame 4 to 10 the disc looks more and more like the one that passes before it; in frame
     # 11 it is whole again, and the other, much like the track's newest kernel, beside it.
     passing = towards(0.85)
@@ -66,12 +68,12 @@ def test_track_does_not_leave_with_what_hid_its_object(gallery):
         [Disc(FACE, lambda t: (12, 12)),
          Disc(passing, lambda t: None if t < 11 else (12, 13 + 0.4 * (t - 11)), radius=3)],
         lambda t: towards(min(max(t - 3, 0), 7) / 10) if t < 11 else FACE)
-    tracker = InstanceTracker(scene, replace(QUICK, gallery=gallery))
+    tracker = InstanceTracker(scene, replace(QUICK, gallery=kept))
     results = [tracker.step(blank()) for _ in range(30)]
     first = id_at(results[0], 12, 12)
     whole, gone = id_at(results[-1], 12, 12), id_at(results[-1], 12, 20)
     assert whole and gone and whole != gone
-    assert (whole, gone)[not gallery] == first
+    assert (whole, gone)[not kept] == first
 
 
 def test_a_gallery_holds_some_kernels_of_every_second_keyframe():
@@ -83,6 +85,26 @@ def test_a_gallery_holds_some_kernels_of_every_second_keyframe():
     assert [kernel[0] for kernel in track.gallery] == [18, 20]
     track.hang(np.full(3, 21, np.float32), 0)
     assert track.gallery == []
+
+
+def test_a_crowd_asks_no_more_kernels_than_a_bound(monkeypatch):
+    asked = []
+    propagate = gallery.propagate
+    monkeypatch.setattr(gallery, 'propagate', lambda kernels, features: (
+        asked.append(len(kernels)), propagate(kernels, features))[1])
+    scene = Scene([Disc(FACE, lambda t: (12, 12))])
+    output = scene.key(blank())
+    found = find_candidates(output, scene.mask_size, QUICK)
+    assert len(found) == 1
+    tracks = [life.Track(SIDE, np.ones(2), 0.9, None, None,
+                         gallery=[towards(n / 100) for n in range(20)]) for _ in range(10)]
+    cosines, overlaps = np.zeros((10, 1), np.float32), np.zeros((10, 1), np.float32)
+    gallery.recall(tracks, found, output, scene.mask_size, cosines, overlaps, QUICK)
+    assert asked == [64]
+    assert (cosines > 0.9).all() and (overlaps > 0.8).all()
+    # What is sure of itself does not ask.
+    gallery.recall(tracks, found, output, scene.mask_size, cosines, overlaps, QUICK)
+    assert asked == [64]
 
 
 def test_likeness_is_that_of_the_best_kernel_by_look_alone():

@@ -29,12 +29,22 @@ from vos_ros.tracking.params import InstanceTrackerParams
 # An earlier kernel speaks for an instance of which it gives about the same mask, and whose kernel
 # is much like it without the window.
 _SAME_LOOK, _SAME_PLACE = 0.8, 0.5
+# A track whose newest kernel is so like an instance asks no other.
+_SURE = 0.85
+# So many are asked where they are on a keyframe, those of the nearest look: the bound on its cost.
+_MOST = 64
 
 
-def hung(tracks: Sequence[Track], width: int) -> tuple[FloatArray, NDArray[np.intp]]:
-    """Return the earlier kernels of tracks [m, width], and of which track each is [m]."""
-    owners = [row for row, track in enumerate(tracks) for _ in track.gallery]
-    return (stack([kernel for track in tracks for kernel in track.gallery], width),
+def hung(tracks: Sequence[Track], width: int, of: NDArray[np.bool_] | None = None,
+         ) -> tuple[FloatArray, NDArray[np.intp]]:
+    """Return the earlier kernels of tracks [m, width], and of which track each is [m].
+
+    of: bool [n], which tracks; None for all.
+    """
+    owners = [row for row, track in enumerate(tracks) if of is None or of[row]
+              for _ in track.gallery]
+    return (stack([kernel for row, track in enumerate(tracks) if of is None or of[row]
+                   for kernel in track.gallery], width),
             np.array(owners, np.intp))
 
 
@@ -45,22 +55,23 @@ def recall(
 
     cosines, overlaps: float32 [n, k], of the tracks' newest kernels and the k instances.
     """
-    kernels, owners = hung(tracks, output.kernels.shape[1])
-    if not len(owners) or not len(found):
+    if not len(tracks) or not len(found):
         return
+    weight = params.overlap_weight
+    doubtful = similarity(cosines, overlaps, weight).max(axis=1) < _SURE
+    kernels, owners = hung(tracks, output.kernels.shape[1], doubtful)
     look = slice(output.look_dim)
-    same = cosine_similarity(kernels[:, look], found.kernels[:, look]) >= _SAME_LOOK
-    # Most look like nothing here: only of the others it is asked where they are.
-    some = np.flatnonzero(same.any(axis=1))
+    looks = cosine_similarity(kernels[:, look], found.kernels[:, look])
+    best = looks.max(axis=1)
+    some = np.argsort(-best, kind='stable')[:min(np.count_nonzero(best >= _SAME_LOOK), _MOST)]
     if not len(some):
         return
-    kernels, owners, same = kernels[some], owners[some], same[some]
+    kernels, owners, same = kernels[some], owners[some], looks[some] >= _SAME_LOOK
     masks = propagate(kernels, output.mask_features)[:, :cells[0], :cells[1]]
     shared = overlap(
         masks.reshape(len(some), cells[0] * cells[1]) > mask_logit(params.mask_threshold),
         found.footprints)
     whole = cosine_similarity(kernels, found.kernels)
-    weight = params.overlap_weight
     for row, column in np.argwhere(same & (shared >= _SAME_PLACE)).tolist():
         pair, seen = (owners[row], column), (row, column)
         if similarity(whole[seen], shared[seen], weight) \
