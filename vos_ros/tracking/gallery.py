@@ -30,7 +30,7 @@ from vos_ros.tracking.params import InstanceTrackerParams
 # is much like it without the window.
 _SAME_LOOK, _SAME_PLACE = 0.8, 0.5
 # A track whose newest kernel is so like an instance asks no other.
-_SURE = 0.85
+_SURE = 0.9
 # So many are asked where they are on a keyframe, those of the nearest look: the bound on its cost.
 _MOST = 64
 
