@@ -76,6 +76,22 @@ def test_track_does_not_leave_with_what_hid_its_object(kept):
     assert (whole, gone)[not kept] == first
 
 
+def test_finding_back_is_no_movement():
+    # Half hidden, its right half is all that shows; the whole of it has its middle elsewhere.
+    half = towards(0.6)
+    scene = Turning(
+        [Disc(FACE, lambda t: (12, 12) if t < 4 or t > 8 else (12, 15))],
+        lambda t: FACE if t < 4 or t > 8 else half)
+    tracker = InstanceTracker(scene, replace(QUICK, min_cosine=0.2))
+    for _ in range(9):
+        tracker.step(blank())
+    track, = tracker._table.tracks
+    hidden = track.centre
+    tracker.step(blank())
+    assert track.centre[1] < hidden[1] - 0.05
+    assert track.speed is None
+
+
 def test_a_gallery_holds_some_kernels_of_every_second_keyframe():
     track = life.Track(FACE, np.ones(2), 0.9, None, None)
     for n in range(20):
@@ -99,11 +115,13 @@ def test_a_crowd_asks_no_more_kernels_than_a_bound(monkeypatch):
     tracks = [life.Track(SIDE, np.ones(2), 0.9, None, None,
                          gallery=[towards(n / 100) for n in range(20)]) for _ in range(10)]
     cosines, overlaps = np.zeros((10, 1), np.float32), np.zeros((10, 1), np.float32)
-    gallery.recall(tracks, found, output, scene.mask_size, cosines, overlaps, QUICK)
-    assert asked == [64]
+    raised = gallery.recall(
+        tracks, found, output, scene.mask_size, cosines, overlaps, QUICK)
+    assert asked == [64] and raised == {(n, 0) for n in range(10)}
     assert (cosines > 0.9).all() and (overlaps > 0.8).all()
     # What is sure of itself does not ask.
-    gallery.recall(tracks, found, output, scene.mask_size, cosines, overlaps, QUICK)
+    assert not gallery.recall(
+        tracks, found, output, scene.mask_size, cosines, overlaps, QUICK)
     assert asked == [64]
 
 

@@ -50,13 +50,16 @@ def hung(tracks: Sequence[Track], width: int, of: NDArray[np.bool_] | None = Non
 
 def recall(
         tracks: Sequence[Track], found: Candidates, output: KeyOutput, cells: tuple[int, int],
-        cosines: FloatArray, overlaps: FloatArray, params: InstanceTrackerParams) -> None:
+        cosines: FloatArray, overlaps: FloatArray,
+        params: InstanceTrackerParams) -> set[tuple[int, int]]:
     """Raise, in place, the similarity of pairs for which an earlier kernel speaks louder.
 
     cosines, overlaps: float32 [n, k], of the tracks' newest kernels and the k instances.
+    Returns those pairs.
     """
+    raised: set[tuple[int, int]] = set()
     if not len(tracks) or not len(found):
-        return
+        return raised
     weight = params.overlap_weight
     doubtful = similarity(cosines, overlaps, weight).max(axis=1) < _SURE
     kernels, owners = hung(tracks, output.kernels.shape[1], doubtful)
@@ -65,7 +68,7 @@ def recall(
     best = looks.max(axis=1)
     some = np.argsort(-best, kind='stable')[:min(np.count_nonzero(best >= _SAME_LOOK), _MOST)]
     if not len(some):
-        return
+        return raised
     kernels, owners, same = kernels[some], owners[some], looks[some] >= _SAME_LOOK
     masks = propagate(kernels, output.mask_features)[:, :cells[0], :cells[1]]
     shared = overlap(
@@ -73,10 +76,12 @@ def recall(
         found.footprints)
     whole = cosine_similarity(kernels, found.kernels)
     for row, column in np.argwhere(same & (shared >= _SAME_PLACE)).tolist():
-        pair, seen = (owners[row], column), (row, column)
+        pair, seen = (int(owners[row]), column), (row, column)
         if similarity(whole[seen], shared[seen], weight) \
                 > similarity(cosines[pair], overlaps[pair], weight):
             cosines[pair], overlaps[pair] = whole[seen], shared[seen]
+            raised.add(pair)
+    return raised
 
 
 def likeness(

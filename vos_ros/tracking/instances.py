@@ -260,13 +260,16 @@ class InstanceTracker:
             > mask_logit(params.mask_threshold)
         cosines = cosine_similarity(kernels, found.kernels)
         overlaps = overlap(footprints, found.footprints)
-        recall(tracks, found, output, cells, cosines, overlaps, params)
+        recalled = recall(tracks, found, output, cells, cosines, overlaps, params)
         taken = dict(match(
             cosines, overlaps, min_cosine=params.min_cosine,
             min_overlap=params.min_overlap, overlap_weight=params.overlap_weight))
         claimed = found.footprints[sorted(taken.values())]
         for row, track in enumerate(tracks):
             if row in taken:
+                if (row, taken[row]) in recalled:
+                    # It was not there that it went.
+                    track.rest()
                 self._table.see(track, found, taken[row], frame, params)
             elif self._can_coast(track, footprints[row], claimed, params):
                 self._table.miss(track, propagated[row], footprints[row], params)
