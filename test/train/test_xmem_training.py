@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.testing import assert_allclose
 import pytest
+from safetensors.torch import load_file
 import torch
 
 from vos_ros import cli
@@ -301,6 +302,36 @@ def test_a_package_is_exported_anew_from_its_own_weights(config, tmp_path, capsy
     assert b.weights.read_bytes() == a.weights.read_bytes()
     assert cli.main(['export', 'xmem', '--checkpoint', str(saved)]) == 1
     assert '--training-data' in capsys.readouterr().err
+
+
+def test_a_package_is_mixed_with_another(config, tmp_path, capsys):
+    paths = []
+    for seed in (1, 2):
+        saved = train(read_config(config, ['train.iterations=1', f'train.seed={seed}']),
+                      tmp_path / f'run{seed}', device='cpu')
+        paths.append(tmp_path / f'part{seed}')
+        assert cli.main(['export', 'xmem', '--checkpoint', str(saved), '--out', str(paths[-1]),
+                         '--size', '64', '96', '--training-data', 'noise']) == 0
+    one, two = (load_file(path / 'model.safetensors') for path in paths)
+    out = tmp_path / 'mixed'
+    assert cli.main(['export', 'xmem', '--package', str(paths[0]), '--out', str(out),
+                     '--mix', str(paths[1]), '0.25']) == 0
+    mean = load_file(out / 'model.safetensors')
+    assert any(not torch.equal(one[name], two[name]) for name in one)
+    for name, value in mean.items():
+        if value.is_floating_point():
+            wanted = 0.75 * one[name] + 0.25 * two[name]
+            assert (value - wanted).abs().max() <= 1e-6 * wanted.abs().max(), name
+    capsys.readouterr()
+    for share in ('1.5', 'half', 'nan'):
+        assert cli.main(['export', 'xmem', '--package', str(paths[0]), '--out', str(out),
+                         '--mix', str(paths[1]), share]) == 1
+        assert share in capsys.readouterr().err
+    saved = train(read_config(config, ['train.iterations=1', 'network.up4_dim=12']),
+                  tmp_path / 'wide', device='cpu')
+    assert cli.main(['export', 'xmem', '--checkpoint', str(saved), '--out', str(out), '--size',
+                     '64', '96', '--training-data', 'noise', '--mix', str(paths[1]), '0.5']) == 1
+    assert 'another network' in capsys.readouterr().err
 
 
 def test_configuration_mistakes_are_named(config, tmp_path):

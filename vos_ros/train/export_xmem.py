@@ -11,6 +11,8 @@ from pathlib import Path
 import sys
 from typing import Any
 
+import torch
+
 from vos_ros.models.xmem.config import XMemConfig
 from vos_ros.models.xmem.export import export_xmem
 from vos_ros.models.xmem.network import XMem
@@ -27,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='checkpoint.pt of a run of vos-ros train xmem')
     source.add_argument('--package', type=Path, help='a package with model.safetensors, to export '
                         'anew; what else is not given stays as it is there')
+    parser.add_argument('--mix', nargs=2, metavar=('PACKAGE', 'SHARE'), help='average with the '
+                        'weights of another package, which get SHARE (0 to 1): of two trainings '
+                        'that went on from each other the mean often generalises better')
     parser.add_argument('--out', type=Path,
                         help='folder of the package (default: the one of --package)')
     parser.add_argument('--name', help="the package's name (default: the folder's)")
@@ -44,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     """Export; return the exit status."""
     try:
         known = _described(args)
+        if args.mix is not None:
+            mix(known['network'], Path(args.mix[0]), args.mix[1])
         figures = dict(known.pop('figures'))
         if args.figures is not None:
             figures.update(json.loads(args.figures.read_text(encoding='utf-8')))
@@ -77,6 +84,30 @@ def _described(args: argparse.Namespace) -> dict[str, Any]:
                 'licence': 'Apache-2.0', 'figures': {'iterations': iterations},
                 'network': network}
     return {**base, **{key: value for key, value in given.items() if value is not None}}
+
+
+def mix(network: XMem, other: Path, share: str) -> None:
+    """Average a network's weights, in place, with those of a package, which get ``share``.
+
+    Raises ValueError or PackageError that names what does not fit.
+    """
+    try:
+        part = float(share)
+    except ValueError:
+        part = -1.0
+    if not 0 <= part <= 1:
+        raise ValueError(f'--mix: SHARE is {share}, must be 0 to 1')
+    weights = load_torch(load_package(other)).network.state_dict()
+    own = network.state_dict()
+    unlike = [name for name in sorted(set(own) | set(weights))
+              if name not in own or name not in weights
+              or own[name].shape != weights[name].shape]
+    if unlike:
+        raise ValueError(f'--mix: {other} is another network: {unlike[0]} differs')
+    # Whole numbers are counters, which nothing is the mean of.
+    network.load_state_dict({
+        name: torch.lerp(value, weights[name].to(value), part)
+        if value.is_floating_point() else value for name, value in own.items()})
 
 
 def averaged_network(checkpoint: Path) -> tuple[XMem, int]:
