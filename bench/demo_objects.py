@@ -73,20 +73,24 @@ def box_at(drawn: dict[int, list[float]], frame: int) -> NDArray[np.float64] | N
     return np.array([np.interp(frame, times, side) for side in sides.T])
 
 
+def shared(box: NDArray[np.float64], boxes: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the area that a box has in common with each of boxes [n, 4]."""
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    common: NDArray[np.float64] = (high - low).clip(0).prod(1)
+    return common
+
+
 def hidden(box: NDArray[np.float64], before: NDArray[np.float64] | None) -> bool:
     """Say whether what passes before an object covers more than half of its box."""
-    if before is None:
-        return False
-    shared = (np.minimum(box[2:], before[2:]) - np.maximum(box[:2], before[:2])).clip(0).prod()
-    return bool(shared > (box[2:] - box[:2]).prod() / 2)
+    return before is not None and bool(
+        shared(box, before[None])[0] > (box[2:] - box[:2]).prod() / 2)
 
 
 def ious(box: NDArray[np.float64], boxes: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the IoU of a box with each of boxes [n, 4]."""
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    shared = (high - low).clip(0).prod(1)
+    common = shared(box, boxes)
     areas = (boxes[:, 2:] - boxes[:, :2]).clip(0).prod(1)
-    return shared / ((box[2:] - box[:2]).prod() + areas - shared)
+    return common / ((box[2:] - box[:2]).prod() + areas - common)
 
 
 def main() -> int:

@@ -111,3 +111,8 @@ def kernels(count, alike=0.0):
 
 def blank(height=192, width=256):
     return np.zeros((height, width, 3), np.uint8)
+
+
+def id_at(result, row, column):
+    """Return the id shown at a mask cell, frames being as large as the network's input."""
+    return int(result.label_map[int(row * 8 + 4), int(column * 8 + 4)])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from synthetic_scene import blank
 from synthetic_scene import Disc
+from synthetic_scene import id_at
 from synthetic_scene import kernels
 from synthetic_scene import Scene
 
@@ -21,10 +22,6 @@ from vos_ros.tracking.params import InstanceTrackerParams
 
 QUICK = InstanceTrackerParams(reuse_interval=1)
 FACE, SIDE, OTHER = kernels(3)
-
-
-def id_at(result, row, column):
-    return int(result.label_map[int(row * 8 + 4), int(column * 8 + 4)])
 
 
 def towards(share, target=SIDE):

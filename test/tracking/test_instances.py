@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from synthetic_scene import blank
 from synthetic_scene import Disc
+from synthetic_scene import id_at
 from synthetic_scene import kernels
 from synthetic_scene import Scene
 
@@ -22,11 +23,6 @@ QUICK = InstanceTrackerParams(reuse_interval=1, confirm_keyframes=1)
 
 def still(row, column):
     return lambda frame: (row, column)
-
-
-def id_at(result, row, column):
-    """Return the id shown at a mask cell, frames being as large as the network's input."""
-    return int(result.label_map[int(row * 8 + 4), int(column * 8 + 4)])
 
 
 def states(result):

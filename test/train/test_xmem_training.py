@@ -3,17 +3,16 @@
 """The material, the loss, and a short training run that is stopped and resumed."""
 
 import itertools
-import json
 import math
 from pathlib import Path
 
 from clip_material import material
-import cv2
 import numpy as np
 from numpy.testing import assert_allclose
 import pytest
-from safetensors.torch import load_file
 import torch
+from xmem_material import TINY
+from xmem_material import write_coco
 
 from vos_ros import cli
 from vos_ros.data.coco import held_out
@@ -22,7 +21,6 @@ from vos_ros.data.static_clips import ClipConfig
 from vos_ros.data.static_clips import StaticClips
 from vos_ros.models.xmem.config import XMemConfig
 from vos_ros.models.xmem.network import XMem
-from vos_ros.runtime.package import load_package
 from vos_ros.train.checkpoint import load_checkpoint
 from vos_ros.train.xmem import load_init
 from vos_ros.train.xmem import read_config
@@ -44,10 +42,6 @@ torch.set_num_threads(1)     # more are slower on pictures this small
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'config/train'
 
-TINY = {'base': 'lite', 'value_dim': 16, 'hidden_dim': 8, 'value_stem': 8,
-        'value_widths': [8, 8, 16], 'fuse_dim': 16, 'up8_dim': 16, 'up4_dim': 8, 'update_dim': 8}
-
-
 def test_material_leaves_the_held_out_images_alone(tmp_path):
     ids = list(range(1, 21))
     write_coco(tmp_path, ids)
@@ -57,22 +51,6 @@ def test_material_leaves_the_held_out_images_alone(tmp_path):
     assert len(cutouts) == len(stills)
     with pytest.raises(ValueError, match=r'data\.coco'):
         load_material({})
-
-
-def write_coco(folder, ids):
-    """Write small pictures with one rectangle each in COCO's format."""
-    rng = np.random.default_rng(0)
-    images, annotations = [], []
-    for i in ids:
-        image = cv2.resize(rng.integers(0, 255, (6, 8, 3), np.uint8), (160, 120))
-        cv2.imwrite(str(folder / f'{i}.jpg'), image)
-        images.append({'id': i, 'file_name': f'{i}.jpg', 'height': 120, 'width': 160})
-        annotations.append({
-            'id': i, 'image_id': i, 'category_id': 1, 'iscrowd': 0, 'area': 3000,
-            'bbox': [40, 30, 60, 50], 'segmentation': [[40, 30, 100, 30, 100, 80, 40, 80]]})
-    (folder / 'instances.json').write_text(json.dumps({
-        'images': images, 'annotations': annotations,
-        'categories': [{'id': 1, 'name': 'thing', 'supercategory': 'thing'}]}))
 
 
 @pytest.mark.parametrize('file', sorted(CONFIGS.glob('xmem*.yaml')), ids=lambda f: f.stem)
@@ -168,21 +146,6 @@ def test_freezing():
     norms = [m for m in full.key_encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert len(norms) > 20 and not any(m.weight.requires_grad for m in norms)
     assert full.key_encoder.get_parameter('res2.0.downsample.0.weight').requires_grad
-
-
-@pytest.fixture
-def config(tmp_path):
-    write_coco(tmp_path, range(1, 11))
-    path = tmp_path / 'tiny.yaml'
-    path.write_text(json.dumps({
-        'network': TINY, 'imagenet': False,
-        'data': {'coco': [{'images': str(tmp_path),
-                           'annotations': str(tmp_path / 'instances.json')}]},
-        'clips': {'size': 64, 'frames': 3},
-        'freeze': {'norms': True, 'depthwise': True, 'first_blocks': 3},
-        'train': {'iterations': 4, 'batch': 2, 'objects': [1, 1], 'workers': 0, 'log_every': 1,
-                  'norm_batches': 2, 'threads': 1, 'ema': 0.9, 'lr': 1e-3, 'warmup': 0.1}}))
-    return path
 
 
 def test_a_resumed_run_is_the_run_that_never_stopped(config, tmp_path):
@@ -286,52 +249,6 @@ def test_starting_from_saved_weights(config, tmp_path):
                        averaged['decoder.pred.weight'])
     with pytest.raises(ValueError, match=r'decoder\.pred\.weight'):
         load_init(build_network({**TINY, 'up4_dim': 12}, imagenet=False), str(path))
-
-
-def test_a_package_is_exported_anew_from_its_own_weights(config, tmp_path, capsys):
-    saved = train(read_config(config, ['train.iterations=1']), tmp_path / 'a', device='cpu')
-    first, again = tmp_path / 'first', tmp_path / 'again'
-    assert cli.main(['export', 'xmem', '--checkpoint', str(saved), '--out', str(first),
-                     '--size', '64', '96', '--training-data', 'noise']) == 0
-    assert cli.main(['export', 'xmem', '--package', str(tmp_path / 'none')]) == 1
-    assert 'none' in capsys.readouterr().err
-    assert cli.main(['export', 'xmem', '--package', str(first), '--out', str(again)]) == 0
-    a, b = load_package(first), load_package(again)
-    assert (b.name, b.input_size, b.training_data) == (a.name, (64, 96), 'noise')
-    assert b.figures == a.figures == {'iterations': 1}
-    assert b.weights.read_bytes() == a.weights.read_bytes()
-    assert cli.main(['export', 'xmem', '--checkpoint', str(saved)]) == 1
-    assert '--training-data' in capsys.readouterr().err
-
-
-def test_a_package_is_mixed_with_another(config, tmp_path, capsys):
-    paths = []
-    for seed in (1, 2):
-        saved = train(read_config(config, ['train.iterations=1', f'train.seed={seed}']),
-                      tmp_path / f'run{seed}', device='cpu')
-        paths.append(tmp_path / f'part{seed}')
-        assert cli.main(['export', 'xmem', '--checkpoint', str(saved), '--out', str(paths[-1]),
-                         '--size', '64', '96', '--training-data', 'noise']) == 0
-    one, two = (load_file(path / 'model.safetensors') for path in paths)
-    out = tmp_path / 'mixed'
-    assert cli.main(['export', 'xmem', '--package', str(paths[0]), '--out', str(out),
-                     '--mix', str(paths[1]), '0.25']) == 0
-    mean = load_file(out / 'model.safetensors')
-    assert any(not torch.equal(one[name], two[name]) for name in one)
-    for name, value in mean.items():
-        if value.is_floating_point():
-            wanted = 0.75 * one[name] + 0.25 * two[name]
-            assert (value - wanted).abs().max() <= 1e-6 * wanted.abs().max(), name
-    capsys.readouterr()
-    for share in ('1.5', 'half', 'nan'):
-        assert cli.main(['export', 'xmem', '--package', str(paths[0]), '--out', str(out),
-                         '--mix', str(paths[1]), share]) == 1
-        assert share in capsys.readouterr().err
-    saved = train(read_config(config, ['train.iterations=1', 'network.up4_dim=12']),
-                  tmp_path / 'wide', device='cpu')
-    assert cli.main(['export', 'xmem', '--checkpoint', str(saved), '--out', str(out), '--size',
-                     '64', '96', '--training-data', 'noise', '--mix', str(paths[1]), '0.5']) == 1
-    assert 'another network' in capsys.readouterr().err
 
 
 def test_configuration_mistakes_are_named(config, tmp_path):

@@ -41,11 +41,10 @@ def hung(tracks: Sequence[Track], width: int, of: NDArray[np.bool_] | None = Non
 
     of: bool [n], which tracks; None for all.
     """
-    owners = [row for row, track in enumerate(tracks) if of is None or of[row]
-              for _ in track.gallery]
-    return (stack([kernel for row, track in enumerate(tracks) if of is None or of[row]
-                   for kernel in track.gallery], width),
-            np.array(owners, np.intp))
+    pairs = [(row, kernel) for row, track in enumerate(tracks) if of is None or of[row]
+             for kernel in track.gallery]
+    return (stack([kernel for _, kernel in pairs], width),
+            np.array([row for row, _ in pairs], np.intp))
 
 
 def recall(

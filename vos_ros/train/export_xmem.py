@@ -97,13 +97,10 @@ def mix(network: XMem, other: Path, share: str) -> None:
         part = -1.0
     if not 0 <= part <= 1:
         raise ValueError(f'--mix: SHARE is {share}, must be 0 to 1')
-    weights = load_torch(load_package(other)).network.state_dict()
-    own = network.state_dict()
-    unlike = [name for name in sorted(set(own) | set(weights))
-              if name not in own or name not in weights
-              or own[name].shape != weights[name].shape]
-    if unlike:
-        raise ValueError(f'--mix: {other} is another network: {unlike[0]} differs')
+    twin = load_torch(load_package(other)).network
+    if twin.config != network.config:
+        raise ValueError(f'--mix: {other} is another network: {twin.config}')
+    own, weights = network.state_dict(), twin.state_dict()
     # Whole numbers are counters, which nothing is the mean of.
     network.load_state_dict({
         name: torch.lerp(value, weights[name].to(value), part)
