@@ -56,6 +56,18 @@ def test_lost_object_is_found_by_the_side_it_showed_before(kept):
     assert last
 
 
+def test_a_gallery_set_smaller_is_smaller_for_lost_tracks_too():
+    scene = Turning(
+        [Disc(FACE, lambda t: (12, 6) if t < 11 else None if t < 16 else (8, 26))],
+        lambda t: towards(min(max(t - 3, 0), 7) / 10) if t < 16 else FACE)
+    tracker = InstanceTracker(scene, replace(QUICK, gallery=6))
+    results = [tracker.step(blank()) for _ in range(13)]
+    tracker.params = replace(QUICK, gallery=0)
+    results += [tracker.step(blank()) for _ in range(7)]
+    first, last = id_at(results[0], 12, 6), id_at(results[-1], 8, 26)
+    assert first and last and last != first
+
+
 @pytest.mark.parametrize('kept', [0, 6])
 def test_track_does_not_leave_with_what_hid_its_object(kept):
     # From frame 4 to 10 the disc looks more and more like the one that passes before it; in frame

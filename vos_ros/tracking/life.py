@@ -91,6 +91,10 @@ class Track:
         if self.sightings % _KEPT_OF == 0:
             self.gallery.append(kernel.copy())
         self.sightings += 1
+        self.trim(most)
+
+    def trim(self, most: int) -> None:
+        """Keep only the latest ``most`` kernels of the gallery, whose size may be set lower."""
         del self.gallery[:max(len(self.gallery) - most, 0)]
 
     def way(self, frame: int) -> tuple[float, float]:
@@ -155,6 +159,7 @@ class TrackTable:
         """Note that no instance confirmed a track; it coasts on the mask given, else is lost."""
         track.hits = 0
         track.missed += 1
+        track.trim(params.gallery)
         if not track.confirmed or track.missed > params.coast_keyframes + params.lost_keyframes:
             self._end(track)
         elif logits is not None and track.visible and track.missed <= params.coast_keyframes:
