@@ -54,6 +54,24 @@ def test_coco_leaves_crowds_out_and_names_what_is_wrong(tmp_path):
         CocoImages(folder, annotations)
 
 
+def test_coco_annotations_without_a_mask_are_passed_over(tmp_path):
+    folder, annotations = coco_folder(tmp_path)
+    content = json.loads(annotations.read_text())
+    of_first = [a for a in content['annotations'] if a['image_id'] == 1]
+    whole = of_first[0]['segmentation']
+    for segmentation in ([], [[]], [[1, 2, 3, 4]], None):
+        of_first[0]['segmentation'] = segmentation
+        annotations.write_text(json.dumps(content))
+        assert len(CocoImages(folder, annotations)[0].instances) == 1
+    of_first[0]['segmentation'] = [*whole, [1, 2, 3, 4]]
+    annotations.write_text(json.dumps(content))
+    assert len(CocoImages(folder, annotations)[0].instances) == 2
+    of_first[0]['segmentation'] = {'counts': [3, 4], 'size': 'large'}
+    annotations.write_text(json.dumps(content))
+    with pytest.raises(DataError, match='image 1: segmentation of annotation 1 '):
+        CocoImages(folder, annotations)[0]
+
+
 def test_coco_missing_or_resized_image_is_named(tmp_path):
     folder, annotations = coco_folder(tmp_path)
     cv2.imwrite(str(folder / '000000000002.png'), np.zeros((10, 10, 3), np.uint8))

@@ -131,6 +131,26 @@ def test_clips_have_their_own_pace_and_some_come_back(tmp_path):
     assert ways == {1, -1}
 
 
+@pytest.mark.parametrize('objects', [2, None])
+def test_a_rare_and_small_object_is_found_in_a_long_video(tmp_path, objects):
+    pictures = []
+    for t in range(200):
+        labels = np.zeros((96, 128), np.uint8)
+        if t in (70, 71, 72):
+            labels[40:46, 50:56] = 4
+        pictures.append((np.repeat(60 + 30 * labels[..., None], 3, 2), labels))
+    write_clip(tmp_path, 'long', pictures, 95)
+    clips = VideoClips(find_sequences(tmp_path), VideoClipConfig(
+        size=(96, 96), frames=3, skip=4, zoom=(0.9, 1.1)))
+    for seed in range(6):
+        clip = clips.clip(np.random.default_rng(seed), objects, tries=2)
+        assert (clip.labels[0] == (4 if objects is None else 1)).any()
+    for mask in (tmp_path / 'Annotations' / 'long').iterdir():
+        cv2.imwrite(str(mask), np.zeros((96, 128), np.uint8))
+    with pytest.raises(ValueError, match='no frame of any video shows an object'):
+        clips.clip(np.random.default_rng(0), objects)
+
+
 def test_look_alikes_are_chosen_together():
     rgb = np.zeros((40, 80, 3), np.uint8)
     labels = np.zeros((40, 80), np.uint8)

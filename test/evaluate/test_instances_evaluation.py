@@ -53,6 +53,19 @@ def test_right_answers_score_high(tmp_path):
     assert seen == [1, 2, 3, 4, 5, 6]
 
 
+def test_files_may_lack_what_only_pycocotools_needs(tmp_path):
+    folder, path = coco_folder(tmp_path)
+    whole = CocoImages(folder, path, classes=('person', 'animal'))
+    wanted = evaluate_masks(oracle(whole), whole, SIZE)
+    content = json.loads(path.read_text())
+    for annotation in content['annotations']:
+        del annotation['iscrowd'], annotation['area']
+    content['annotations'].append({**content['annotations'][0], 'id': 99, 'segmentation': []})
+    path.write_text(json.dumps(content))
+    data = CocoImages(folder, path, classes=('person', 'animal'))
+    assert evaluate_masks(oracle(data), data, SIZE) == pytest.approx(wanted)
+
+
 def test_wrong_classes_count_only_without_classes(tmp_path):
     data = CocoImages(*coco_folder(tmp_path), classes=('person', 'animal'))
     figures = evaluate_masks(oracle(data, shift=1), data, SIZE)

@@ -184,6 +184,12 @@ def test_mask_files(tmp_path):
         tmp_path / 'rgb.png')
     with pytest.raises(ValueError, match=r'rgb\.png'):
         read_labels(tmp_path / 'rgb.png')
+    many = np.where(labels == 3, 300, 0).astype(np.uint16)      # as mono16 label maps are saved
+    Image.fromarray(many).save(tmp_path / 'm.png')
+    with pytest.raises(ValueError, match=r'm\.png: holds object number 300'):
+        read_labels(tmp_path / 'm.png')
+    Image.fromarray(np.minimum(many, 7)).save(tmp_path / 'm.png')
+    assert np.unique(read_labels(tmp_path / 'm.png')).tolist() == [0, 7]
 
 
 def test_layouts(folder, tmp_path):

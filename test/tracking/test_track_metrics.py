@@ -7,6 +7,7 @@ import pytest
 
 from vos_ros.evaluate.track_metrics import mask_ious
 from vos_ros.evaluate.track_metrics import TrackScores
+from vos_ros.evaluate.tracks import together
 
 
 def strip(*ids):
@@ -31,7 +32,18 @@ def test_perfect_under_other_names():
     figures = score([(strip(1, 0, 2), strip(30, 0, 7))] * 5)
     assert figures == pytest.approx({
         'HOTA': 1, 'DetA': 1, 'AssA': 1, 'IDF1': 1, 'id_switches': 0, 'recall': 1,
-        'precision': 1, 'void_dropped': 0})
+        'precision': 1, 'void_dropped': 0, 'objects': 2, 'found': 2})
+
+
+def test_a_video_in_which_nothing_is_and_nothing_was_found_lowers_no_mean():
+    perfect = score([(strip(1, 0), strip(3, 0))] * 4) | {'frames': 4}
+    empty = score([(strip(0, 0), strip(0, 0))] * 6) | {'frames': 6}
+    false = score([(strip(0, 0), strip(0, 5))] * 6) | {'frames': 6}
+    assert together([perfect, empty]) == perfect | {'frames': 10}
+    figures = together([perfect, empty, false])
+    assert figures['HOTA'] == figures['IDF1'] == 0.5
+    assert (figures['frames'], figures['objects'], figures['found']) == (16, 1, 2)
+    assert together([empty])['HOTA'] == 0
 
 
 def void_score(truth, found, void, frames=4):

@@ -40,7 +40,6 @@ from vos_ros.train.mobileinst_data import make_target
 from vos_ros.train.mobileinst_data import Material
 from vos_ros.train.mobileinst_data import to_network
 from vos_ros.train.mobileinst_trainer import LAST
-from vos_ros.train.mobileinst_trainer import load_weights
 from vos_ros.train.mobileinst_trainer import Trainer
 from vos_ros.train.optimise import freeze
 
@@ -340,18 +339,6 @@ def test_shipped_recipes_start_on_the_official_layouts(name, tmp_path, monkeypat
     run.run()
     assert run.classes == ('person', 'dog') and run.iteration == 1
     assert not torch.equal(before, run.model.instance_decoder.queries)
-
-
-def test_weights_for_other_classes_start_the_class_head_anew(config, tmp_path):
-    run = trainer(config, tmp_path)
-    run.save()
-    model = build(TINY | {'num_classes': 5})
-    head = model.instance_decoder.class_head.weight.detach().clone()
-    load_weights(model, tmp_path / LAST)
-    assert torch.equal(model.instance_decoder.class_head.weight, head)
-    assert torch.equal(model.mask_features.weight, run.ema.state['mask_features.weight'])
-    with pytest.raises(ConfigError, match='does not fit'):
-        load_weights(build(TINY | {'num_classes': 2, 'mask_dim': 8}), tmp_path / LAST)
 
 
 def test_exported_checkpoint_gives_the_averaged_weights(config, tmp_path):

@@ -10,6 +10,7 @@ import io
 import json
 import os
 from pathlib import Path
+from typing import Any
 import zlib
 
 import cv2
@@ -72,6 +73,25 @@ def read_rgb(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
+def annotation_mask(coco: COCO, annotation: dict[str, Any]) -> NDArray[np.uint8] | None:
+    """Decode an annotation's mask, uint8 [H, W] of 0 and 1; None where it has only a box.
+
+    Raises DataError naming image and annotation for a segmentation that cannot be read.
+    """
+    segmentation = annotation.get('segmentation')
+    if isinstance(segmentation, list):
+        # Outlines of fewer than three points enclose nothing; pycocotools stumbles over them.
+        segmentation = [outline for outline in segmentation if len(outline) >= 6]
+    if not segmentation:
+        return None
+    try:
+        mask = coco.annToMask({**annotation, 'segmentation': segmentation})
+    except Exception as error:      # pycocotools raises bare Exception, too
+        raise DataError(f'image {annotation.get("image_id")}: segmentation of annotation '
+                        f'{annotation.get("id")} cannot be read ({error!r})') from error
+    return np.asarray(mask, np.uint8)
+
+
 class CocoImages:
     """The images of a COCO instances file, decoded when asked for.
 
@@ -121,8 +141,10 @@ class CocoImages:
         instances: list[Instance] = []
         crowds: list[Instance] = []
         for annotation in self.coco.imgToAnns[entry['id']]:
-            instance = Instance.from_full(
-                self.coco.annToMask(annotation), self._class_of[annotation['category_id']])
+            mask = annotation_mask(self.coco, annotation)
+            if mask is None:
+                continue
+            instance = Instance.from_full(mask, self._class_of[annotation['category_id']])
             if instance is not None:
                 (crowds if annotation.get('iscrowd') else instances).append(instance)
         return MaskedImage(rgb, tuple(instances), entry['file_name'], tuple(crowds))

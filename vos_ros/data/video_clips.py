@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Short training clips from annotated video in the layout of DAVIS, real or simulated."""
 
+from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 import math
@@ -80,17 +81,35 @@ class VideoClips:
         """Cut one clip with up to `objects` objects, at least one of them in the first frame.
 
         None keeps all objects, with the numbers that they have in the video.
+        tries: random frames that may show nothing (or too little) before frames that show an
+        object are searched for.  Raises ValueError when no frame of any video does.
         """
         for _ in range(tries):
-            clip = self._attempt(rng, objects)
+            video, known = self._videos[int(rng.integers(len(self._videos)))]
+            clip = self._attempt(
+                rng, objects, video, [known[i] for i in self._times(rng, len(known))])
             if clip is not None:
                 return clip
-        raise ValueError(f'no object visible in the first frame after {tries} tries')
+        for video, known, start in self._shuffled(rng):
+            steps = np.cumsum(rng.integers(1, self.config.skip + 1, self.config.frames)) \
+                * rng.choice((-1, 1))
+            places = (start + steps - steps[0]).clip(0, len(known) - 1)
+            clip = self._attempt(rng, objects, video, [known[i] for i in places], least=1)
+            if clip is not None:
+                return clip
+        raise ValueError('no frame of any video shows an object')
 
-    def _attempt(self, rng: np.random.Generator, objects: int | None) -> LabelledClip | None:
+    def _shuffled(self, rng: np.random.Generator,
+                  ) -> Iterator[tuple[VideoSequence, list[int], int]]:
+        """Go through all annotated frames: the video, its annotated frames, a place in them."""
+        for number in rng.permutation(len(self._videos)):
+            video, known = self._videos[number]
+            for place in rng.permutation(len(known)):
+                yield video, known, int(place)
+
+    def _attempt(self, rng: np.random.Generator, objects: int | None, video: VideoSequence,
+                 indices: Sequence[int], least: int | None = None) -> LabelledClip | None:
         config = self.config
-        video, known = self._videos[int(rng.integers(len(self._videos)))]
-        indices = [known[i] for i in self._times(rng, len(known))]
         table = np.arange(256, dtype=np.uint8)
         table[VOID] = 0
         first = video.labels(indices[0], void=True)
@@ -100,7 +119,7 @@ class VideoClips:
         cut = _cut(first, matrix, config.size)
         rgb = warp_image(video.image(indices[0]), matrix, *config.size)
         most = 255 if objects is None else objects
-        chosen = choose_alike(rng, rgb, table[cut], most, config.alike)
+        chosen = choose_alike(rng, rgb, table[cut], most, config.alike, least)
         if not len(chosen):
             return None
         if objects is not None:
@@ -169,15 +188,18 @@ def _cut(labels: U8, matrix: F32, size: tuple[int, int]) -> U8:
 
 
 def choose_alike(rng: np.random.Generator, rgb: U8, labels: U8, objects: int, alike: float,
-                 ) -> NDArray[np.intp]:
+                 least: int | None = None) -> NDArray[np.intp]:
     """Choose up to so many of the objects in a frame, look-alikes together when there are any.
 
     rgb uint8 [H, W, 3], labels uint8 [H, W]. alike: an object of the very colours of a chosen
-    one is chosen 1 + alike times as readily as one of quite other colours.
+    one is chosen 1 + alike times as readily as one of quite other colours.  least: pixels below
+    which an object is not chosen; None for one frame in 250.
     """
     areas = np.bincount(labels.ravel(), minlength=2)
-    # Smaller than about one cell of the stride-16 maps, an object teaches little.
-    numbers = np.flatnonzero(areas[1:] >= max(24, labels.size // 250)) + 1
+    if least is None:
+        # Smaller than about one cell of the stride-16 maps, an object teaches little.
+        least = max(24, labels.size // 250)
+    numbers = np.flatnonzero(areas[1:] >= least) + 1
     if not len(numbers):
         return numbers
     looks = []

@@ -51,7 +51,7 @@ def read_labels(path: str | os.PathLike[str], void: bool = False) -> NDArray[np.
     single object (DAVIS 2016) and becomes 0 and 1; otherwise 255 is void (DAVIS 2017) and
     becomes background, as the semi-supervised protocol has it. With `void` it stays VOID: there
     is an object that is not labelled. Raises ValueError naming the file for other kinds of
-    picture.
+    picture and for numbers above 255.
     """
     try:
         with Image.open(path) as picture:
@@ -62,6 +62,8 @@ def read_labels(path: str | os.PathLike[str], void: bool = False) -> NDArray[np.
         array = array[..., 0]           # a few DAVIS 2016 masks are grey pictures stored as RGB
     if array.ndim != 2:
         raise ValueError(f'{path}: a mask must be a palette or grey PNG, not {mode}')
+    if array.max(initial=0) > 255:
+        raise ValueError(f'{path}: holds object number {int(array.max())}, above 255')
     labels = array.astype(np.uint8)
     # A palette mask may show void and nothing else: all objects have left.
     if mode != 'P' and labels.any() and np.isin(labels, (0, VOID)).all():

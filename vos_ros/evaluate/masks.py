@@ -16,6 +16,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from vos_ros.data.coco import annotation_mask
 from vos_ros.data.coco import class_map
 from vos_ros.data.coco import CocoImages
 from vos_ros.runtime.letterbox import facing
@@ -144,9 +145,10 @@ def score_detections(data: CocoImages, ids: Sequence[int],
             'info': {},
             'images': [e for e in data.images if e['id'] in wanted],
             'categories': [{'id': i + 1, 'name': n} for i, n in enumerate(data.classes)],
-            'annotations': [dict(a, category_id=classes[a['category_id']] + 1)
+            'annotations': [_complete(a, classes[a['category_id']] + 1, mask)
                             for a in data.coco.dataset['annotations']
-                            if a['image_id'] in wanted]}
+                            if a['image_id'] in wanted
+                            for mask in [annotation_mask(data.coco, a)] if mask is not None]}
         truth.createIndex()
     figures = {}
     for prefix, agnostic in (('', False), ('agnostic_', True)):
@@ -155,6 +157,13 @@ def score_detections(data: CocoImages, ids: Sequence[int],
     number = sum(not a.get('iscrowd') for a in truth.dataset['annotations'])
     return figures | {'images': float(len(ids)), 'instances': float(number),
                       'detections': float(len(detections))}
+
+
+def _complete(annotation: dict[str, Any], category: int,
+              mask: NDArray[np.uint8]) -> dict[str, Any]:
+    """Return an annotation with what pycocotools needs and files may lack."""
+    return {'iscrowd': 0, 'area': float(mask.sum()), **annotation, 'category_id': category,
+            'segmentation': coco_mask.encode(np.asfortranarray(mask))}
 
 
 def _coco_eval(truth: COCO, ids: Sequence[int], detections: list[dict[str, Any]],

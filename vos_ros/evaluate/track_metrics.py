@@ -88,9 +88,10 @@ class TrackScores:
         self._frames.append((rows, columns, iou))
 
     def compute(self) -> dict[str, float]:
-        """Return HOTA, DetA, AssA, IDF1, id_switches, recall, precision and void_dropped.
+        """Return HOTA, DetA, AssA, IDF1, id_switches, recall, precision, and what they are of.
 
-        Shares are 0..1. void_dropped: masks that were left out, see `add`.
+        Shares are 0..1. void_dropped: masks that were left out, see `add`. objects, found: true
+        and found tracks; where there are neither, the shares are 0 and say nothing.
         """
         size = (len(self._true), len(self._found))
         true_frames, found_frames = np.zeros(size[0]), np.zeros(size[1])
@@ -99,7 +100,8 @@ class TrackScores:
             found_frames[columns] += 1
         figures = self._hota(true_frames, found_frames)
         return {**figures, 'IDF1': self._idf1(true_frames, found_frames), **self._clear(),
-                'void_dropped': float(self._dropped)}
+                'void_dropped': float(self._dropped), 'objects': float(size[0]),
+                'found': float(size[1])}
 
     def _hota(
             self, true_frames: NDArray[np.float64], found_frames: NDArray[np.float64],

@@ -13,6 +13,7 @@ them.
 
 import argparse
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import fields
 import json
@@ -108,8 +109,8 @@ def evaluate(
         threads: int = 1, agnostic: bool = False) -> dict[str, float]:
     """Track each video from a fresh start, print a line for it, and return the means.
 
-    id_switches, frames and void_dropped are sums over all videos, the VIS figures are those of
-    all together (see `vis_ap`), the others means over videos. class_agnostic: whether classes do
+    Figures of the videos are put `together`, the VIS figures are those of all videos as one set
+    (see `vis_ap`). class_agnostic: whether classes do
     not count in the VIS figures, because agnostic says so or a video does not know them.
     Raises ValueError where there is no video.
     """
@@ -133,13 +134,23 @@ def evaluate(
         rows.append({**row, 'frames': count})
     if not rows:
         raise ValueError('there is no sequence to evaluate')
-    sums = ('id_switches', 'void_dropped', 'frames')
-    figures = {name: float(np.sum(values) if name in sums else np.mean(values))
-               for name in rows[0] for values in [[row[name] for row in rows]]}
+    figures = together(rows)
     print(_line('all', figures))
     agnostic = agnostic or any(video.classes is None for video in gathered)
     return {**figures, 'sequences': float(len(rows)), **vis_ap(gathered, agnostic),
             'class_agnostic': float(agnostic)}
+
+
+def together(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Put the figures of videos together, see `TrackScores.compute`.
+
+    id_switches, frames, objects, found and void_dropped are summed, the others are means over the
+    videos; one that shows no object and in which none was found has nothing to say in them.
+    """
+    sums = ('id_switches', 'void_dropped', 'frames', 'objects', 'found')
+    telling = [row for row in rows if row['objects'] or row['found']] or rows
+    return {name: float(np.sum([row[name] for row in rows]) if name in sums
+                        else np.mean([row[name] for row in telling])) for name in rows[0]}
 
 
 def _line(name: str, row: dict[str, float]) -> str:

@@ -92,7 +92,9 @@ def load_material(config: TrainConfig) -> Material:
     """Open what training samples are made of; decode it into memory with config.preload."""
     images: Sequence[MaskedImage] | CocoImages = ()
     if config.train.annotations:
-        images = select(config.train, config.classes, validation=False)
+        # Beside annotated video the video's classes are the network's, whatever the images' order.
+        classes = class_names(config) if config.video.annotations else config.classes
+        images = select(config.train, classes, validation=False)
         if config.preload:
             images = tuple(images)
     cutouts = cut_instances(images) if config.cutouts else []

@@ -26,6 +26,7 @@ from vos_ros.models.mobileinst import build
 from vos_ros.models.mobileinst import MobileInst
 from vos_ros.models.mobileinst import MobileInstConfig
 from vos_ros.models.mobileinst.efficientnet_lite import EARLY_BLOCKS
+from vos_ros.models.mobileinst.released import load_released
 from vos_ros.train.auxiliary import DenseHead
 from vos_ros.train.checkpoint import load_checkpoint
 from vos_ros.train.checkpoint import save_checkpoint
@@ -77,7 +78,8 @@ class Trainer:
         classes = class_names(config)
         self.classes = classes
         self.model = build({**config.network, 'num_classes': len(classes)},
-                           imagenet=config.network.get('backbone', '') == 'efficientnet_lite0')
+                           imagenet=config.network.get('backbone', MobileInstConfig.backbone)
+                           == 'efficientnet_lite0')
         if any(s.cache for s in config.stages) and not hasattr(self.model.backbone, 'trunk'):
             raise ConfigError(f'stages: cache is not for backbone {self.model.config.backbone}')
         if config.spread_queries:
@@ -293,16 +295,27 @@ def evaluate_model(model: MobileInst, data: CocoImages, size: tuple[int, int],
 
 
 def load_weights(model: MobileInst, path: Path, take: Sequence[str] = ()) -> None:
-    """Load a checkpoint's averaged weights or a safetensors file; ConfigError naming a misfit.
+    """Load weights from a file; ConfigError naming the file and what does not fit.
 
+    The file is a run's checkpoint (its averaged weights are taken), a package's safetensors, or
+    what the authors of TopFormer or SeaFormer released, which fills the backbone alone.
     A class head for another number of classes is left as it was initialised, and so is all whose
     name begins with none of `take`, if given.
     """
+    if not path.is_file():
+        raise ConfigError(f'{path}: no such file of weights')
     if path.suffix == '.safetensors':
         from safetensors.torch import load_file
         state = load_file(str(path))
     else:
-        state = load_checkpoint(path)['ema']['state']
+        content = load_checkpoint(path)
+        state = content['ema']['state'] if 'ema' in content else content
+    if not any(key.startswith('instance_decoder.') for key in state) and not take:
+        try:
+            load_released(model.backbone, path)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        return
     for name, tensor in model.instance_decoder.class_head.state_dict().items():
         key = f'instance_decoder.class_head.{name}'
         if key in state and state[key].shape != tensor.shape:

@@ -20,6 +20,7 @@ from vos_ros.data.coco import CocoImages
 from vos_ros.data.coco import held_out
 from vos_ros.data.cutouts import cut_instances
 from vos_ros.data.cutouts import Cutout
+from vos_ros.data.cutouts import fetch_stamps
 from vos_ros.data.cutouts import load_stamps
 from vos_ros.data.static_clips import ClipConfig
 from vos_ros.data.static_clips import StaticClips
@@ -36,9 +37,10 @@ def load_material(data: Mapping[str, Any]) -> tuple[list[Still], list[Cutout]]:
     """Read photographs and cut-outs named in the `data` part of a training configuration.
 
     coco: list of {images, annotations}; the fifth of the images that `held_out` keeps for
-    validation is never used. stamps: folders of photographic stamps. max_side: size of the
-    copies kept in memory. Both lists are empty when video_share is 1. Raises DataError or
-    ValueError for what is not there.
+    validation is never used. stamps: folders that hold Debian's photographic stamps, which are
+    fetched there when they are not (`fetch_stamps`). max_side: size of the copies kept in memory.
+    Both lists are empty when video_share is 1. Raises DataError or ValueError for what is not
+    there.
     """
     stills: list[Still] = []
     cutouts: list[Cutout] = []
@@ -50,7 +52,7 @@ def load_material(data: Mapping[str, Any]) -> tuple[list[Still], list[Cutout]]:
             stills.append(Still.from_masked(image, side))
             cutouts.extend(cut_instances([image], max_side=side // 2))
     for folder in data.get('stamps') or ():
-        cutouts.extend(load_stamps(_path(folder), side // 2))
+        cutouts.extend(load_stamps(fetch_stamps(_path(folder)), side // 2))
     if not stills and not _only_video(data):
         raise ValueError('the configuration names no training images (data.coco)')
     return stills, cutouts

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from vos_ros.models.mobileinst.box_window import BoxWindow
 from vos_ros.models.mobileinst.layers import pointwise
-from vos_ros.models.mobileinst.layers import resize_to
 from vos_ros.models.mobileinst.layers import size_of
+from vos_ros.models.mobileinst.layers import to_grid
 from vos_ros.models.mobileinst.mask_decoder import ConvBNReLU
 from vos_ros.models.mobileinst.query_tower import QueryTower
 
@@ -233,7 +233,7 @@ class InstanceDecoder(nn.Module):
         if self.grid is not None:
             if x_local is None:
                 raise ValueError('queries on a grid need x_local')
-            content = self.content(resize_to(self.near(x_local), self.grid))
+            content = self.content(to_grid(self.near(x_local), self.grid))
             if self.tower is not None:
                 if x4 is None:
                     raise ValueError('queries with a tower need x4')

@@ -210,6 +210,14 @@ def resize_to(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
 
 
+def to_grid(x: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Bilinear resize to a grid that stays the same whatever the picture's size.
+
+    `resize_to` would choose by the size that a graph is exported at, and be wrong at others.
+    """
+    return F.interpolate(x, size=grid, mode='bilinear', align_corners=False)
+
+
 def half(size: tuple[int, int]) -> tuple[int, int]:
     """Size of a map after one more stride 2, rounding up."""
     return (size[0] + 1) // 2, (size[1] + 1) // 2

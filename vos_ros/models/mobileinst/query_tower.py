@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vos_ros.models.mobileinst.layers import resize_to
 from vos_ros.models.mobileinst.layers import size_of
+from vos_ros.models.mobileinst.layers import to_grid
 from vos_ros.models.mobileinst.mask_decoder import ConvBNReLU
 
 WIDTH = 128
@@ -32,4 +33,4 @@ class QueryTower(nn.Module):
         x = self.enter(torch.cat([x_local, resize_to(x4, size_of(x_local))], 1))
         for step in self.stack:
             x = x + step(x)
-        return self.leave(resize_to(x, grid))
+        return self.leave(to_grid(x, grid))
