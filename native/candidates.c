@@ -196,8 +196,9 @@ WIDE int32_t vos_ros_distinct(
 
 // masks, mask_step, row_step, rows, columns, chosen: see vos_ros_outline; bits, areas: likewise,
 // of words.  strengths: [n].  kept: [count] of the n.  Sets weights: [count, n] to each one's
-// share in the kept ones' masks, which add up to one: those whose IoU reaches vote_iou weigh as
-// much as IoU and strength say, and logits: [count, rows, columns] to the masks they make up.
+// share in the kept ones' masks, which add up to one: those not kept whose IoU reaches vote_iou
+// weigh as much as IoU and strength say, and logits: [count, rows, columns] to the masks they make
+// up.
 WIDE void vos_ros_vote(
   const float * masks, int64_t mask_step, int64_t row_step, int32_t rows, int32_t columns,
   const int32_t * chosen, int32_t n, const uint64_t * bits, const int32_t * areas, int32_t words,
@@ -212,6 +213,11 @@ WIDE void vos_ros_vote(
         shared_bits(bits + (size_t)best * words, bits + (size_t)k * words, words);
       const float iou = ratio(shared, areas[best], areas[k]);
       weights[k] = k == best ? strengths[k] : iou >= vote_iou ? iou * strengths[k] : 0.0f;
+      for (int other = 0; weights[k] && other < count; ++other) {
+        if (kept[other] == k && k != best) {
+          weights[k] = 0.0f;
+        }
+      }
       sum += weights[k];
     }
     memset(logits, 0, (size_t)rows * columns * sizeof(*logits));

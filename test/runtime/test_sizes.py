@@ -9,6 +9,7 @@ import pytest
 from vos_ros.budget.ladder import input_sizes
 from vos_ros.runtime import sizes as module
 from vos_ros.runtime.mobileinst import MobileInst
+from vos_ros.runtime.motion import Motion
 from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import PackageError
 from vos_ros.runtime.sizes import Sizes
@@ -40,6 +41,22 @@ def test_a_neighbour_that_is_busy_for_a_while_does_not_bend_the_costs(sizes, mon
     monkeypatch.setattr(module, '_timed', disturbed)
     for size, cost in timed(sizes).items():
         assert max(cost.heavy_ms, cost.light_ms, cost.motion_ms) < 500, size
+
+
+@pytest.mark.parametrize('ways', ['cached', 'motion'])
+def test_what_a_worker_computes_with_is_left_to_it(tiny_package, monkeypatch, ways):
+    """Two threads in one search for optical flow end the process."""
+    package = load_package(tiny_package)
+    sizes = Sizes.of(MobileInst(package, reuse_features=ways), package, 1, ('cpu',))
+    wanted = sizes.load(input_sizes(package.input_size, 64))
+    searches = [one._reuse for size in wanted for one in (sizes[size], sizes.motion(size))]
+    used, real = [], Motion.follow
+    monkeypatch.setattr(Motion, 'follow', lambda self, *given: (
+        used.append(self), real(self, *given))[1])
+    costs = sizes.time(wanted, rounds=2)
+    assert len(used) >= 2 * len(wanted)
+    assert not any(one is search for one in used for search in searches)
+    assert all(cost.light_ms > 0 for cost in costs)
 
 
 def test_no_size_counts_as_dearer_than_a_larger_one(sizes, monkeypatch):

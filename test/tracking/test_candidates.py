@@ -5,8 +5,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from vos_ros.runtime.mobileinst import KeyOutput
+from vos_ros.tracking import sieve
 from vos_ros.tracking.bits import pack
 from vos_ros.tracking.candidates import find_candidates
 from vos_ros.tracking.params import InstanceTrackerParams
@@ -45,6 +47,21 @@ def test_votes_are_means_of_what_overlaps():
     np.testing.assert_array_equal(alone, np.eye(4)[[0, 3]])
     nothing = votes(pack(masks.reshape(4, -1)), np.zeros(4, np.float32), np.array([0]), 0.6)
     assert np.isfinite(nothing).all() and abs(nothing.sum() - 1) < 1e-6
+
+
+@pytest.mark.parametrize('plain', [False, True])
+def test_what_is_kept_beside_it_has_no_say(monkeypatch, plain):
+    if plain:
+        monkeypatch.setattr(sieve, 'compiled', lambda: None)
+    left, right = box(2, 2, 10, 10), box(2, 3, 10, 11)          # IoU 7 / 9
+    output = key([left, right, left | box(10, 2, 11, 10)], [3.0, 2.0, 1.5])
+    both = replace(PARAMS, duplicate_iou=0.85, duplicate_cover=1.0)
+    found = find_candidates(output, CELLS, both)
+    assert len(found) == 2
+    for footprint, mask in zip(found.footprints, (left, right), strict=True):
+        np.testing.assert_array_equal(footprint.reshape(CELLS), mask)
+    # The third, left out, votes on the first alone; neither kernel has the other's.
+    assert found.kernels[0, 2] > 0 and found.kernels[0, 1] == found.kernels[1, 0] == 0
 
 
 def test_the_majority_mends_what_the_best_got_wrong():

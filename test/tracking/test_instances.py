@@ -13,7 +13,6 @@ from synthetic_scene import id_at
 from synthetic_scene import kernels
 from synthetic_scene import Scene
 
-from vos_ros.tracking import life
 from vos_ros.tracking.instances import InstanceTracker
 from vos_ros.tracking.params import InstanceTrackerParams
 from vos_ros.tracking.tracks import TrackState
@@ -121,43 +120,6 @@ def test_a_part_of_an_object_is_no_track():
     assert whole != 0
     scene.key = lambda image: output
     assert len(InstanceTracker(scene, QUICK).step(blank()).tracks) == 1
-
-
-def test_ids_are_never_used_twice():
-    """Twelve objects that appear and vanish at random for 400 frames, with short memories."""
-    rng = np.random.default_rng(21)
-    there = rng.random((12, 400)) < np.repeat(rng.random((12, 40)) < 0.6, 10, axis=1)
-    places = [(4 + 8 * (i // 4), 4 + 8 * (i % 4)) for i in range(12)]
-    scene = Scene([
-        Disc(kernel, lambda t, i=i: places[i] if there[i, t] else None, radius=3)
-        for i, kernel in enumerate(kernels(12))])
-    params = InstanceTrackerParams(reuse_interval=2, confirm_keyframes=2, coast_keyframes=0,
-                                   lost_keyframes=2)
-    ended, born, last = set(), [], 0
-    for result in run(InstanceTracker(scene, params), 400):
-        ids = result.tracks.ids.tolist()
-        assert len(set(ids)) == len(ids)
-        assert not set(ids) & ended
-        assert set(np.unique(result.label_map)) <= {0, *ids}
-        for track, state in states(result).items():
-            if state is TrackState.REMOVED:
-                ended.add(track)
-        fresh = [i for i in ids if i > last]
-        born += fresh
-        last = max([last, *fresh])
-    assert born == list(range(1, len(born) + 1)) and len(ended) > 20
-
-
-def test_ids_end_at_the_ceiling(monkeypatch):
-    monkeypatch.setattr(life, 'MAX_TRACK_ID', 3)
-    places = [(4, 4), (4, 14), (4, 24), (14, 4), (14, 14)]
-    scene = Scene([Disc(kernel, still(*places[i]), radius=3)
-                   for i, kernel in enumerate(kernels(5))])
-    tracker = InstanceTracker(scene, QUICK)
-    results = run(tracker, 5)
-    assert all(set(r.tracks.ids) == {1, 2, 3} for r in results) and tracker.ids_exhausted
-    tracker.reset(restart_ids=True)
-    assert not tracker.ids_exhausted
 
 
 def test_a_single_flash_is_not_published():
@@ -294,32 +256,6 @@ def test_across_a_cut_only_the_kernel_speaks():
     found = InstanceTracker(same, QUICK)
     results = [found.step(picture(1 if t < 3 else 2)) for t in range(6)]
     assert states(results[-1]) == {1: TrackState.TRACKED}
-
-
-def test_reset_reports_the_end_and_ids_go_on():
-    a, b = kernels(2)
-    scene = Scene([Disc(a, still(12, 8)), Disc(b, still(12, 24))])
-    tracker = InstanceTracker(scene, replace(QUICK, reuse_interval=3))
-    run(tracker, 2)
-    tracker.reset()
-    after = tracker.step(blank())
-    assert after.keyframe
-    assert states(after) == {1: TrackState.REMOVED, 2: TrackState.REMOVED, 3: TrackState.NEW,
-                             4: TrackState.NEW}
-    assert set(states(tracker.step(blank()))) == {3, 4}
-
-
-def test_the_number_of_tracks_is_bounded():
-    """Three places for five objects; a lost track makes room for one that is there."""
-    places = [(4, 4), (4, 14), (4, 24), (14, 4), (14, 14)]
-    scene = Scene([Disc(kernel, lambda t, i=i: None if i == 0 and t >= 5 else places[i], radius=3)
-                   for i, kernel in enumerate(kernels(5))])
-    results = run(InstanceTracker(scene, replace(QUICK, max_tracks=3, coast_keyframes=0)), 10)
-    alive = [sum(state is not TrackState.REMOVED for state in states(r).values())
-             for r in results]
-    assert alive == [3] * 10
-    shown = [int((r.tracks.areas > 0).sum()) for r in results]
-    assert shown[:5] == [3] * 5 and shown[6:] == [3] * 4
 
 
 def test_no_frame_and_an_exception_leave_the_tracks():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from random_network import RandomNetwork
 
+from vos_ros.tracking import memory
 from vos_ros.tracking.engine import MemoryTracker
 from vos_ros.tracking.following import Following
 from vos_ros.tracking.memory_params import MemoryTrackerParams
@@ -62,6 +63,32 @@ def test_whatever_call_fails_nothing_is_added_and_all_goes_on(followed, count):
         tracks = following.step(FRAMES[0]).tracks
         assert tracks.ids.tolist() == [*followed, 3, 4]
         assert set(tracks.states[-2:].tolist()) <= {TrackState.NEW, TrackState.LOST}
+
+
+def test_memory_that_runs_out_while_a_frame_is_written_adds_nothing(monkeypatch):
+    network = RandomNetwork()
+    following = Following(MemoryTracker(network, MemoryTrackerParams(
+        mem_every=1, short_side=0, working_memory_max_frames=4, working_memory_min_frames=2,
+        num_prototypes=8)))
+    following.step(FRAMES[0])
+    following.add([square(1)], FRAMES[:1])
+    for frame in FRAMES[:2]:
+        following.step(frame)
+    real, calls = memory.prototypes_of, []
+
+    def no_room(*given):
+        calls.append(given)
+        raise MemoryError('no room for prototypes')
+
+    monkeypatch.setattr(memory, 'prototypes_of', no_room)
+    with pytest.raises(MemoryError):
+        following.add([square(2)], FRAMES[:1])
+    assert calls and following.ids == [1]
+    monkeypatch.setattr(memory, 'prototypes_of', real)
+    for _ in range(6):
+        assert following.step(FRAMES[0]).tracks.ids.tolist() == [1]
+    following.add([square(2)], FRAMES[:1])
+    assert following.step(FRAMES[0]).tracks.ids.tolist() == [1, 2]
 
 
 def test_a_correction_that_fails_leaves_the_object():

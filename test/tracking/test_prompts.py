@@ -203,6 +203,8 @@ def test_identities(picture):
         take(scene, Prompt(mask=mask), Prompt(mask=other), objects=objects, most=3)
     # A correction is no object more.
     take(scene, Prompt(mask=mask, id=4), Prompt(mask=other), objects=objects, most=3, replace=True)
+    # Nor is it one too many after the number was set lower.
+    take(scene, Prompt(mask=mask, id=4), objects=objects, most=1, replace=True)
 
 
 def test_the_later_mask_lies_on_top(picture):

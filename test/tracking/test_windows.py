@@ -117,6 +117,31 @@ class PlacedScene(Scene):
             mask_features=features, look_dim=2, bands=BANDS)
 
 
+@pytest.mark.parametrize('late', [False, True])
+def test_a_window_is_where_its_object_is_also_after_a_late_keyframe(late):
+    scene = PlacedScene([Disc(kernels(1)[0], lambda t: (6, 4 + 1.5 * t), radius=3)])
+    tracker = InstanceTracker(scene, InstanceTrackerParams(reuse_interval=3))
+    tracker.late_keyframes = late
+    real, drawn = scene.reuse, {}
+
+    def reuse(image, given, context=None):
+        if len(given):
+            window_ = np.tensordot(given[0, 2:], waves(*scene.mask_size), 1)
+            drawn[scene.frame + 1] = np.unravel_index(window_.argmax(), window_.shape)[1]
+        return real(image, given, context)
+
+    scene.reuse = reuse
+    for frame in range(16):
+        scene.frame = frame - 1
+        tracker.step(blank())
+        scene.frame = frame - 1         # the network sees the picture of this frame twice
+        tracker.finish()
+    # The first keyframe knows of no speed.
+    later = {frame: column for frame, column in drawn.items() if frame > 4}
+    assert len(later) >= 7
+    assert later == pytest.approx({frame: 4 + 1.5 * frame for frame in later}, abs=0.8)
+
+
 def run(bands, interval, speed):
     """Return the ids that a fast disc has in each frame, 0 where it is not shown."""
     fast = Disc(kernels(1)[0], lambda t: (6, 4 + speed * t), radius=3)

@@ -67,6 +67,15 @@ def test_round_trip(runtime: str, tiny: Any, tiny_network: Any, tmp_path: Path) 
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def test_a_snapshot_stays_as_it_was(tiny: Any, tmp_path: Path) -> None:
+    tracker, fresh = busy(tiny), MemoryTracker(tiny, PARAMS)
+    arrays, meta = tracker.snapshot()
+    tracker.remove([2])
+    tracker.step(frame(20), block((5, 4, 4)))
+    save_state(tmp_path / 'memory', arrays, meta)       # as the writer's thread does, later
+    assert [info.id for info in fresh.load(tmp_path / 'memory')] == [2, 9]
+
+
 def test_an_empty_tracker_can_be_saved(tiny: Any, tmp_path: Path) -> None:
     tracker = MemoryTracker(tiny, PARAMS)
     tracker.new_ids(3)

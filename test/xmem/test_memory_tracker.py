@@ -123,6 +123,16 @@ def test_correcting_replaces_a_mask(tracker: MemoryTracker) -> None:
     assert not gone.label_map.any()
 
 
+def test_correcting_is_allowed_above_a_lowered_number_of_objects(tiny: Any) -> None:
+    tracker = MemoryTracker(tiny, PARAMS)
+    tracker.step(frame(0), block((1, 4, 4), (2, 36, 60)))
+    tracker.params = replace(PARAMS, max_objects=1)
+    moved = block((1, 36, 4))
+    assert (tracker.step(frame(1), moved).label_map[moved > 0] == 1).all()
+    with pytest.raises(ValueError, match='1 objects more would be too many'):
+        tracker.step(frame(2), block((3, 4, 4)))
+
+
 def test_removed_objects_are_reported_once(tracker: MemoryTracker) -> None:
     tracker.step(frame(0), block((1, 4, 4), (2, 36, 60)))
     tracker.step(frame(1), block((3, 4, 60)))

@@ -80,7 +80,8 @@ def detect(network: Network, rgb: NDArray[np.uint8], input_size: tuple[int, int]
     order = order[(scores[order] >= KEEP_SCORE) & (areas[order] > 0)]
     bits = pack(inside[order].reshape(len(order), inside[0].size))
     rows, softened = soften(bits, scores[order], limit)
-    weights = votes(bits, scores[order], rows, VOTE_IOU)
+    # Chosen ones vote, too: of copies of one object all but the best are chosen, and ranked low.
+    weights = votes(bits, scores[order], rows, VOTE_IOU, on_each_other=True)
     masks = np.tensordot(weights, found.masks[order], 1)
     out = []
     for row, voted, score in zip(order[rows], masks, softened, strict=True):

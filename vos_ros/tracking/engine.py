@@ -179,7 +179,7 @@ class MemoryTracker:
         new = [info for info in given.objects if info.id not in self._table]
         if not given.objects:
             raise ValueError('mask names no object')
-        if len(self._table) + len(new) > self._params.max_objects:
+        if new and len(self._table) + len(new) > self._params.max_objects:
             raise ValueError(f'{len(new)} objects more would be too many: max_objects is '
                              f'{self._params.max_objects}, {len(self._table)} are followed')
         for info, mask in zip(given.objects, given.masks, strict=True):

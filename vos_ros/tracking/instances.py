@@ -159,7 +159,7 @@ class InstanceTracker:
                 output = self._network.key(image)
             self._frame += 1
             with clock.stage('associate'):
-                self._find(output, painter.cells, self._frame)
+                self._find(output, painter.cells)
         else:
             # Optical flow moves the masks itself.
             by_flow = isinstance(self._context, KeyframeView)
@@ -195,14 +195,14 @@ class InstanceTracker:
         with self.clock.stage('network'):
             output = self._network.key(image)
         with self.clock.stage('associate'):
-            self._find(output, self._painter.cells, self._frame + 1)
+            self._find(output, self._painter.cells)
         return self.clock.finish()
 
-    def _find(self, output: KeyOutput, cells: tuple[int, int], frame: int) -> None:
-        """Take a keyframe in; frame: the number of the one that shows what it finds."""
+    def _find(self, output: KeyOutput, cells: tuple[int, int]) -> None:
+        """Take in what the network finds in the newest frame."""
         self._context, self._followable = output.context, True
         self._since_keyframe = 1
-        self._associate(output, cells, frame)
+        self._associate(output, cells, self._frame)
 
     def _fit(self, frame_size: tuple[int, int]) -> tuple[LabelPainter, Letterbox]:
         if self._letterbox is None or self._painter is None \
@@ -248,6 +248,7 @@ class InstanceTracker:
                 self._table.miss(track, None, None, params)
         for column in sorted(set(range(len(fresh))) - set(pairs.values())):
             self._table.bear(found, fresh[column], frame, params)
+        self._table.bound(params.max_tracks)
 
     def _carry_on(
             self, tracks: list[Track], found: Candidates, output: KeyOutput,
@@ -314,6 +315,9 @@ class InstanceTracker:
                         key=lambda track: track.id)
         # The last of each for those that are not shown.
         all_areas, all_boxes = [*labelling.areas.tolist(), 0], [*labelling.boxes.tolist(), [0] * 4]
+        for track in tracks:
+            if track.born is None:
+                track.born = self._frame
         areas = [all_areas[rows.get(track.id, -1)] for track in tracks]
         boxes = [all_boxes[rows.get(track.id, -1)] for track in tracks]
         classes = [int(track.class_probs.argmax()) for track in tracks]
@@ -324,7 +328,7 @@ class InstanceTracker:
             scores=np.array([track.score for track in tracks], np.float32),
             states=np.array([TrackState.REMOVED if t.id in gone else t.state(self._frame, area)
                              for t, area in zip(tracks, areas, strict=True)], np.uint8),
-            ages=np.array([self._frame - track.born for track in tracks], np.uint32),
+            ages=np.array([track.age(self._frame) for track in tracks], np.uint32),
             boxes=np.array(boxes, np.float32).reshape(-1, 4),
             areas=np.array(areas, np.uint32))
 

@@ -32,7 +32,7 @@ class Track:
     hits: keyframes that did, in a row.  logits: its mask in the current frame, [h, w] over the
     cells that the frame covers, None while lost.  footprint: bool [h·w], the same mask decided,
     None on frames between keyframes.
-    born: number of the frame that it was first published in.
+    born: number of the frame that it was first published in, None before that.
     centre: where an instance last confirmed it, row and column as shares of the network's input,
     None when that is not to be compared with; seen: the number of that frame.
     speed: how far the centre moves a frame, None while nothing is known of it.
@@ -46,7 +46,7 @@ class Track:
     logits: FloatArray | None
     footprint: BoolArray | None
     id: int = _UNCONFIRMED
-    born: int = 0
+    born: int | None = None
     hits: int = 1
     missed: int = 0
     centre: tuple[float, float] | None = None
@@ -103,6 +103,10 @@ class Track:
             return 0.0, 0.0
         return self.speed[0] * (frame - self.seen), self.speed[1] * (frame - self.seen)
 
+    def age(self, frame: int) -> int:
+        """Return for how many frames it has been published in a frame, but the first."""
+        return 0 if self.born is None else frame - self.born
+
     def state(self, frame: int, area: int) -> TrackState:
         """Return the state to publish in a frame in which the track shows ``area`` pixels."""
         if not area:
@@ -151,7 +155,7 @@ class TrackTable:
         track.go(found.centres[row].tolist(), frame)
         track.hits += 1
         track.missed = 0
-        self._confirm(track, frame, params)
+        self._confirm(track, params)
 
     def miss(
             self, track: Track, logits: FloatArray | None, footprint: BoolArray | None,
@@ -182,13 +186,26 @@ class TrackTable:
         track.hang(found.kernels[row], params.gallery)
         track.go(found.centres[row].tolist(), frame)
         self.tracks.append(track)
-        self._confirm(track, frame, params)
+        self._confirm(track, params)
         return True
 
-    def _confirm(self, track: Track, frame: int, params: InstanceTrackerParams) -> None:
-        if track.confirmed or track.hits < params.confirm_keyframes or self.exhausted:
+    def bound(self, most: int) -> None:
+        """End what is above a number that was set lower: longest lost first, then least sure."""
+        if len(self.tracks) > most:
+            for track in sorted(
+                    self.tracks, key=lambda t: (t.visible, -t.missed, t.score))[:-most]:
+                self._end(track)
+
+    def _confirm(self, track: Track, params: InstanceTrackerParams) -> None:
+        if track.confirmed or track.hits < params.confirm_keyframes:
             return
-        track.id, track.born = self._next_id, frame
+        # After ids were started again some may still have to be reported REMOVED.
+        going = {other.id for other in self._removed}
+        while self._next_id in going:
+            self._next_id += 1
+        if self.exhausted:
+            return
+        track.id = self._next_id
         self._next_id += 1
         if self.exhausted:
             _LOGGER.warning('track id %d, the last one, is given: no new tracks until a reset '

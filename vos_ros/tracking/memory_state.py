@@ -23,7 +23,7 @@ def export_memory(memory: Memory) -> tuple[dict[str, NDArray], dict[str, Any]]:
         'long_term_size': memory.long_term_size, 'next_group': memory.next_group,
         'frames': [{'number': f.number, 'count': f.count, 'groups': sorted(f.groups)}
                    for f in memory.frames],
-        'groups': [{'key': g.key, 'first': g.first, 'objects': g.objects}
+        'groups': [{'key': g.key, 'first': g.first, 'objects': list(g.objects)}
                    for g in memory.groups]}
     return arrays, meta
 

@@ -40,8 +40,8 @@ class InstanceTrackerParams:
         3, 0, 60, "Keyframes that a track keeps its own kernel's mask without an instance that "
         'confirms it, before it counts as lost.')
     lost_keyframes: int = bounded(
-        20, 0, 1000, 'Keyframes that a lost track is remembered; found again in that time it has '
-        'its id back.')
+        20, 0, 1000, 'Keyframes that a track is remembered after the coast_keyframes without an '
+        'instance; found again in that time it has its id back.')
     min_cosine: float = bounded(
         0.4, -1.0, 1.0, 'Least cosine similarity of the kernels of a track and an instance.')
     lost_min_cosine: float = bounded(
@@ -78,7 +78,8 @@ class InstanceTrackerParams:
         'known, so that one which was hidden for a while keeps its id; 0 goes by the newest '
         'alone.')
     max_tracks: int = bounded(
-        50, 1, 1000, "Most tracks at a time, lost ones included: the bound on a frame's cost.")
+        50, 1, 1000, "Most tracks at a time, lost ones included: the bound on a frame's cost. Set "
+        'lower, those longest lost and then those of the lowest score end.')
     max_gap: float = bounded(
         1.0, 0.0, 3600.0, 'A gap between stamps longer than this many seconds, or stamps that go '
         'back, are a break: the next frame is a keyframe, and tracks are found again by their '

@@ -95,7 +95,7 @@ def _check_ids(
             raise PromptError(f'{_called(prompts, index)}: {error}') from None
     new = sum(prompt.id not in identities.followed for prompt in prompts)
     count = len(identities.followed) + new
-    if count > identities.max_objects:
+    if new and count > identities.max_objects:
         raise PromptError(f'{new} new objects beside {len(identities.followed)} followed make '
                           f'{count}, max_objects is {identities.max_objects}')
 

@@ -192,18 +192,22 @@ def distinct(bits: Bits, iou: float, cover: float) -> Rows:
     return np.array(kept, np.intp)
 
 
-def votes(bits: Bits, scores: FloatArray, chosen: Rows, vote_iou: float) -> FloatArray:
+def votes(bits: Bits, scores: FloatArray, chosen: Rows, vote_iou: float,
+          on_each_other: bool = False) -> FloatArray:
     """Return the weights float32 [k, n] by which n masks make up the k that were chosen of them.
 
     Queries on a grid answer for one object several times, each a little wrong in a way of its own.
     Those whose masks overlap a chosen one by ``vote_iou`` vote on it, by overlap and squared
     score. Masks are kernels times features, so the mean of the kernels is that of the masks.
+    on_each_other: whether the chosen ones vote on one another, too.
     """
     areas = count(bits).astype(np.float32)
     shared = count(bits[chosen][:, None] & bits[None]).astype(np.float32)
     iou = shared / (areas[chosen][:, None] + areas - shared).clip(1)
     strength = np.maximum(scores, _LEAST_SCORE) ** 2
     weights = np.where(iou >= vote_iou, iou * strength, np.float32(0))
+    if not on_each_other:
+        weights[:, chosen] = 0
     weights[np.arange(len(chosen)), chosen] = strength[chosen]
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 

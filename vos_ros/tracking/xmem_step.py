@@ -176,6 +176,8 @@ class XMemCore:
                     self.finish()
                 except Exception:
                     self.objects = before
+                    for obj in set(self.memory.objects) - set(before):
+                        self.memory.remove(obj)
                     if self.hidden is not None:
                         self.hidden = self.hidden[:len(before)] if before else None
                     raise
@@ -257,7 +259,7 @@ class XMemCore:
         if self.hidden is not None:
             arrays['hidden'] = self.network.ops.numpy(self.hidden)
         return arrays, {
-            'memory': memory, 'objects': self.objects, 'frame': self.frame,
+            'memory': memory, 'objects': list(self.objects), 'frame': self.frame,
             'last_memory': self.last_memory, 'last_deep': self.last_deep,
             'grid': None if self.grid is None else list(self.grid)}
 
