@@ -3,11 +3,13 @@
 """A video, a webcam or a bag through the instance tracker, recorded: source:=my.mp4."""
 
 from launch import LaunchDescription
-from launch.actions import RegisterEventHandler
 from launch.actions import Shutdown
-from launch.event_handlers import OnProcessExit
+from launch.substitutions import LaunchConfiguration
 
 from vos_ros.nodes import launching
+
+# Whatever a params_file for a robot says of its camera: the source publishes raw images.
+RAW = {'image_transport': 'raw'}
 
 
 def end_on_failure(event, _context):
@@ -15,15 +17,14 @@ def end_on_failure(event, _context):
     return Shutdown(reason='video_source failed') if event.returncode else None
 
 
+def end_without_tracker(event, context):
+    """Shut down when the tracker has failed and does not come again: the others would wait."""
+    again = context.perform_substitution(LaunchConfiguration('respawn')) == 'true'
+    return Shutdown(reason='the tracker failed') if event.returncode and not again else None
+
+
 def generate_launch_description():
     """Return video_source, instance_tracker and overlay; all end when the video does."""
-    source = launching.node(
-        'video_source',
-        [launching.share('config', 'video_source.yaml'),
-         {'source': launching.text('source'), 'loop': launching.flag('loop'),
-          'rate': launching.number('rate'), 'lockstep': launching.text('lockstep'),
-          'max_frames': launching.integer('max_frames'), 'min_subscribers': 2}],
-        [('consumed', 'overlay/written')])
     return LaunchDescription([
         *launching.large_images(),
         *launching.common_arguments(),
@@ -38,10 +39,15 @@ def generate_launch_description():
         launching.argument('overlay_file', 'overlay.mp4', 'Video file to write.'),
         launching.argument('fps', '0.0', 'Frame rate of overlay_file; 0 goes by the stamps.'),
         *launching.tracker_arguments('instance_tracker'),
-        source,
-        RegisterEventHandler(OnProcessExit(target_action=source, on_exit=end_on_failure)),
-        *launching.tracker('instance_tracker'),
+        launching.node(
+            'video_source',
+            [launching.share('config', 'video_source.yaml'),
+             {'source': launching.text('source'), 'loop': launching.flag('loop'),
+              'rate': launching.number('rate'), 'lockstep': launching.text('lockstep'),
+              'max_frames': launching.integer('max_frames'), 'min_subscribers': 2}],
+            [('consumed', 'overlay/written')], on_exit=end_on_failure),
+        *launching.tracker('instance_tracker', parameters=RAW, on_exit=end_without_tracker),
         launching.overlay(
-            'instance_tracker', {'fps': launching.number('fps')},
+            'instance_tracker', {'fps': launching.number('fps'), **RAW},
             [('finished', 'video_source/finished')], on_exit=Shutdown()),
     ])

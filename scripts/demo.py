@@ -117,7 +117,8 @@ class Nodes:
 
     def stop(self, names: Sequence[str] | None = None) -> None:
         """End nodes as Ctrl-C would, and by force what does not end in ten seconds."""
-        chosen = [self.running[name] for name in (names or list(self.running))]
+        chosen = [self.running[name] for name in (names or list(self.running))
+                  if name in self.running]
         for process in chosen:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
@@ -135,8 +136,11 @@ def written(log: Path) -> int:
     return int(found[-1]) if found else 0
 
 
-def play(video: str, args: argparse.Namespace) -> dict[str, object]:
-    """Run the nodes on a video until it ends; return the overlay node's summary."""
+def play(video: str, args: argparse.Namespace) -> tuple[dict[str, object], bool]:
+    """Run the nodes on a video; return the overlay node's summary, and whether it came to its end.
+
+    Ctrl-C stops it before that.
+    """
     files = {name: OUT / file for name, file in (
         ('output', 'overlay.mp4'), ('contact_sheet', 'contact_sheet.png'),
         ('summary', 'summary.json'))}
@@ -147,7 +151,7 @@ def play(video: str, args: argparse.Namespace) -> dict[str, object]:
     frames = args.frames or (WEBCAM_FRAMES if webcam else 0)
     # A webcam is opened once only, by its node.
     rate = 0.0 if webcam or not every else open_source(video).rate
-    nodes = Nodes(OUT / 'log')
+    nodes, whole = Nodes(OUT / 'log'), True
     try:
         nodes.start('instance_tracker', {'model_path': args.model, 'threads': args.threads})
         nodes.start('overlay', {**{k: str(v) for k, v in files.items()}, 'fps': rate}, {
@@ -169,6 +173,7 @@ def play(video: str, args: argparse.Namespace) -> dict[str, object]:
         nodes.check()
     except KeyboardInterrupt:
         print('\n[demo] stopping', flush=True)
+        whole = False
         nodes.stop(['video_source'])
         nodes.stop(['overlay'])
     finally:
@@ -178,7 +183,7 @@ def play(video: str, args: argparse.Namespace) -> dict[str, object]:
     summary: dict[str, object] = json.loads(files['summary'].read_text())
     if not summary.get('pictures'):
         raise DemoError(f'no frame came through; see {OUT / "log"}')
-    return summary
+    return summary, whole
 
 
 def parse_box(text: str) -> list[float]:
@@ -262,8 +267,10 @@ def main() -> int:
         print(f'[demo] {video}\n[demo] through video_source, instance_tracker ({package.name}) '
               'and overlay', flush=True)
         started = time.monotonic()
-        summary = play(video, args)
+        summary, whole = play(video, args)
         print(f'\n{table(summary)}\n\n[demo] {time.monotonic() - started:.1f} s', flush=True)
+        if not whole:
+            return 130
         made = ['overlay.mp4', 'contact_sheet.png']
         if box and not video.isdigit():
             memory = find_package(args.memory_model)

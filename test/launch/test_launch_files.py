@@ -9,6 +9,8 @@ import subprocess
 import sys
 
 import pytest
+from tiny_model import export_tiny
+import yaml
 
 pytestmark = [pytest.mark.ros, pytest.mark.launch]
 HERE = Path(__file__).resolve().parent
@@ -28,6 +30,27 @@ def test_every_argument_is_listed(path):
             'respawn'} <= listed
     own = set(re.findall(r"launching\.argument\(\s*'(\w+)'", path.read_text()))
     assert own <= listed
+
+
+@pytest.mark.skipif(not shutil.which('ros2'), reason='needs the ros2 command')
+def test_the_demo_ends_when_its_tracker_cannot_start():
+    done = subprocess.run(
+        ['ros2', 'launch', 'vos_ros', 'demo.launch.py', 'model_path:=no-such-model'],
+        capture_output=True, text=True, timeout=60)
+    assert 'no-such-model' in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not shutil.which('ros2'), reason='needs the ros2 command')
+def test_the_demo_plays_with_the_parameters_of_a_compressed_camera(tmp_path):
+    export_tiny(tmp_path / 'tiny')
+    (tmp_path / 'robot.yaml').write_text(yaml.safe_dump({'/**': {'ros__parameters': {
+        'model_path': str(tmp_path / 'tiny'), 'image_transport': 'compressed'}}}))
+    done = subprocess.run(
+        ['ros2', 'launch', 'vos_ros', 'demo.launch.py', f'params_file:={tmp_path}/robot.yaml',
+         'max_frames:=12', f'overlay_file:={tmp_path}/out.mp4'],
+        capture_output=True, text=True, timeout=60)
+    assert '"pictures": 12' in done.stdout, done.stdout + done.stderr
+    assert (tmp_path / 'out.mp4').is_file()
 
 
 @pytest.mark.parametrize('name', ['instances_launch.py', 'users_file_launch.py'])

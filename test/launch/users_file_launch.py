@@ -31,7 +31,8 @@ def generate_test_description():
     folder = Path(tempfile.mkdtemp())
     export_tiny(folder / 'tiny')
     (folder / 'mine.yaml').write_text(yaml.safe_dump({'/**': {'ros__parameters': {
-        'model_path': str(folder / 'tiny'), 'threads': 3, 'image_transport': 'compressed'}}}))
+        'model_path': str(folder / 'tiny'), 'threads': 3, 'image_transport': 'compressed',
+        'use_sim_time': True}}}))
     share = FindPackageShare('vos_ros').perform(launch.LaunchContext())
     return launch.LaunchDescription([
         IncludeLaunchDescription(
@@ -50,14 +51,15 @@ class TestUsersFile(unittest.TestCase):
         rclpy.init()
         node = rclpy.create_node('asks')
         try:
-            for name, expected in (('instance_tracker', {'threads': 3,
-                                                         'image_transport': 'compressed'}),
-                                   ('overlay', {'image_transport': 'compressed'})):
+            for name, expected in (
+                    ('instance_tracker', {'threads': 3, 'image_transport': 'compressed',
+                                          'use_sim_time': True}),
+                    ('overlay', {'image_transport': 'compressed', 'use_sim_time': True})):
                 client = node.create_client(GetParameters, f'/{name}/get_parameters')
                 self.assertTrue(client.wait_for_service(60.0), name)
                 future = client.call_async(GetParameters.Request(names=list(expected)))
                 rclpy.spin_until_future_complete(node, future, timeout_sec=20.0)
-                values = [value.integer_value or value.string_value
+                values = [value.integer_value or value.string_value or value.bool_value
                           for value in future.result().values]
                 self.assertEqual(dict(zip(expected, values, strict=True)), expected, name)
         finally:

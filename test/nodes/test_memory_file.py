@@ -3,16 +3,21 @@
 """The file that is kept in step with what is followed: a slow disk, a killed process."""
 
 import os
+from pathlib import Path
 import subprocess
 import sys
 import threading
 import time
 import weakref
 
+import numpy as np
 import pytest
 
 from vos_ros.nodes import memory_file
 from vos_ros.nodes.memory_file import MemoryFile
+from vos_ros.tracking.persistence import load_state
+from vos_ros.tracking.persistence import MemoryFileError
+from vos_ros.tracking.persistence import save_state
 
 # A disk that takes a second for a save, and what a node's stop() does, which waits for less.
 ENDING = """
@@ -184,6 +189,42 @@ def test_what_killed_processes_left_is_deleted_at_the_start(tmp_path):
     left = {entry.name for entry in tmp_path.iterdir()}
     assert left == set(ages) - {f'.{path.name}.aaaa.part', f'.{path.name}.bbbb.part'} | {
         f'.{path.name}.folder.part'}
+
+
+def test_every_memory_that_was_put_aside_is_kept(tmp_path):
+    path = tmp_path / 'memory.safetensors'
+    for content in ('first', 'second', 'third'):
+        path.write_text(content)
+        file, tracked, log = made(path)
+
+        def load(given):
+            raise MemoryFileError(f'{given}: was saved with another network')
+
+        tracked.load = load
+        file.load()
+        assert 'put aside as memory.safetensors.refused' in log.lines[-1]
+    assert {entry.name: entry.read_text() for entry in tmp_path.iterdir()} == {
+        f'{path.name}.refused': 'first', f'{path.name}.refused.2': 'second',
+        f'{path.name}.refused.3': 'third'}
+
+
+def test_a_memory_that_may_not_be_read_ends_the_start_and_stays(tmp_path, monkeypatch):
+    path = tmp_path / 'memory.safetensors'
+    save_state(path, {'rows': np.zeros(3, np.float32)}, {'a': 1})
+    file, tracked, _ = made(path)
+    tracked.load = load_state
+    real = Path.open
+
+    def locked(self, *given, **more):
+        # What a file of root's does to others; tests may run as root.
+        if self == path:
+            raise PermissionError(13, 'Permission denied', str(self))
+        return real(self, *given, **more)
+
+    monkeypatch.setattr(Path, 'open', locked)
+    with pytest.raises(PermissionError, match=r'memory\.safetensors'):
+        file.load()
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_memory_of_too_many_objects_ends_the_start_and_stays(tmp_path):

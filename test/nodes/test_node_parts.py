@@ -14,6 +14,7 @@ from vos_ros.nodes.counters import SequenceGaps
 from vos_ros.nodes.matcher import StampMatcher
 from vos_ros.nodes.parameters import refusal
 from vos_ros.nodes.recorder import Recorder
+from vos_ros.nodes.recorder import write_json
 from vos_ros.nodes.sources import Pattern
 from vos_ros.nodes.timejump import TimeJump
 from vos_ros.nodes.transport import transport_hint
@@ -99,6 +100,26 @@ def test_a_video_that_cannot_be_written_is_told_once_and_nothing_piles_up(tmp_pa
     recorder.close()
     assert (tmp_path / 'sheet.png').is_file()
     assert recorder.summary()['pictures'] == 40
+
+
+@pytest.mark.parametrize('name', ['sheet', 'sheet.unknown'])
+def test_a_sheet_that_is_no_picture_is_named(tmp_path, name):
+    recorder = Recorder('', str(tmp_path / name))
+    recorder.add(np.zeros((48, 64, 3), np.uint8), 0.0, Tracks.empty())
+    with pytest.raises(ValueError, match=f'{name}: OpenCV cannot write a picture there'):
+        recorder.close()
+    assert recorder.summary()['pictures'] == 1
+
+
+def test_home_is_found_in_what_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    recorder = Recorder('~/a/video.mp4', '~/b/sheet.png')
+    recorder.add(np.zeros((48, 64, 3), np.uint8), 0.0, Tracks.empty())
+    recorder.close()
+    write_json('~/c/summary.json', recorder.summary())
+    assert sorted(str(f.relative_to(tmp_path)) for f in tmp_path.rglob('*.*')) == [
+        'a/video.mp4', 'b/sheet.png', 'c/summary.json']
 
 
 def test_stop_does_not_wait_for_ever():

@@ -33,3 +33,37 @@ raise SystemExit(run(Short))
     assert done.returncode == 0, done.stderr
     words = done.stdout.split()
     assert int(words[1]) > 10 * int(words[3])
+
+
+def test_sigterm_while_a_callback_publishes_is_no_failure():
+    program = """
+import os, signal, time
+import rclpy
+from rclpy.node import Node
+from std_msgs.msg import Empty
+from vos_ros.nodes.run import run
+
+
+class Busy(Node):
+    def __init__(self):
+        super().__init__('busy')
+        self.out = self.create_publisher(Empty, 'out', 1)
+        self.create_timer(0.01, self.work)
+
+    def work(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        while rclpy.ok():
+            time.sleep(0.01)
+        self.out.publish(Empty())
+        print('published')
+
+    def stop(self):
+        print('stopped')
+
+
+raise SystemExit(run(Busy))
+"""
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True,
+                          timeout=60)
+    assert done.stdout.split() == ['stopped'], 'the publisher had a context still'
+    assert done.returncode == 0 and 'Traceback' not in done.stderr, done.stderr

@@ -108,6 +108,27 @@ def test_images_of_other_trackers_are_not_proposed(ros, tiny_package, eager):
     assert camera and shared
 
 
+@pytest.mark.parametrize(('topic', 'advice'), [
+    ('/side/image/compressed', 'remap image to /side/image'),
+    ('/side/jpeg', 'remap image/compressed to /side/jpeg')])
+def test_advice_for_compressed_images_can_be_followed(ros, tiny_package, eager, topic, advice):
+    camera = ros.publisher(CompressedImage, topic)
+    ros.start('instance_tracker', model_path=tiny_package, image_transport='compressed', **eager,
+              **TIMEOUT)
+
+    def told():
+        status, _ = ros.diagnostics('input', state='no publisher')
+        return status.message
+
+    ros.until(lambda: f'published on {topic}: {advice}' in told())
+    remapped = {'image': '/side/image'} if 'image to' in advice \
+        else {'image/compressed': topic}
+    ros.start('instance_tracker', {**remapped, '__node': 'second'}, model_path=tiny_package,
+              image_transport='compressed', **eager, **TIMEOUT)
+    ros.until(lambda: ros.node.count_subscribers(topic) == 1)
+    assert camera
+
+
 def test_incompatible_qos_is_named(ros, tiny_package, eager):
     publisher = ros.publisher(Image, '/camera/image', reliability=ReliabilityPolicy.BEST_EFFORT)
     process = ros.start(

@@ -182,6 +182,16 @@ def test_chain_from_video_to_overlay_file_loses_nothing(
     assert sheet.shape == (3 * 360, 4 * 480, 3)
 
 
+def test_overlay_says_its_summary_also_where_it_cannot_be_written(ros, tmp_path):
+    (tmp_path / 'file').write_text('no folder')
+    overlay = ros.start('overlay', summary=tmp_path / 'file' / 's.json')
+    ros.until(lambda: ros.node.count_publishers('/overlay/written'), 15, 'the overlay node')
+    assert overlay.interrupt() == 0
+    text = overlay.output()
+    assert '"pictures": 0' in text and 'summary not written' in text
+    assert 'Traceback' not in text
+
+
 def test_overlay_interrupted_still_writes_what_it_has(ros, tmp_path):
     overlay = ros.start('overlay', output=tmp_path / 'none.mp4', summary=tmp_path / 's.json')
     ros.until(lambda: ros.node.count_publishers('/overlay/written'), 15, 'the overlay node')

@@ -32,7 +32,7 @@ def write_calibration(path: str | Path, costs: Sequence[SizeCost], *, kind: str,
                    **({} if cost.motion_ms is None else
                       {'motion_ms': round(cost.motion_ms, 3)})}
                   for cost in costs]}
-    Path(path).write_text(yaml.safe_dump(content, sort_keys=False), encoding='utf-8')
+    Path(path).expanduser().write_text(yaml.safe_dump(content, sort_keys=False), encoding='utf-8')
 
 
 def read_calibration(path: str | Path, *, digest: str, threads: int) -> list[SizeCost]:
@@ -41,8 +41,9 @@ def read_calibration(path: str | Path, *, digest: str, threads: int) -> list[Siz
     Raises CalibrationError for a file that is none, or of another package or number of threads
     than given, FileNotFoundError where there is none.
     """
+    path = Path(path).expanduser()
     try:
-        content: Any = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+        content: Any = yaml.safe_load(path.read_text(encoding='utf-8'))
         if content['format'] != _FORMAT:
             raise CalibrationError(f'{path}: is of format {content["format"]}, not {_FORMAT}')
         costs = [SizeCost((int(entry['height']), int(entry['width'])), float(entry['light_ms']),

@@ -183,7 +183,15 @@ class ImageInput:
                         and self._makers(name) - trackers)
         if not others:
             return f'no camera publishes {self.type_name}'
-        return f'it is published on {", ".join(others[:5])}: remap image to it'
+        return f'it is published on {", ".join(others[:5])}: {self._remapping(others[0])}'
+
+    def _remapping(self, topic: str) -> str:
+        """Say what to remap so that images are heard on a topic, one of those named."""
+        if self.type_name == 'sensor_msgs/msg/Image':
+            return 'remap image to it'
+        # With image_transport compressed the subscription is to image/compressed.
+        base = topic.removesuffix('/compressed')
+        return f'remap image to {base}' if base != topic else f'remap image/compressed to {topic}'
 
     def _makers(self, topic: str) -> set[str]:
         return {_full_name(entry) for entry in self._node.get_publishers_info_by_topic(topic)}

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the launch files share.  Every argument is declared, so `--show-args` lists it."""
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import os
@@ -79,7 +80,8 @@ def common_arguments() -> list[Action]:
     """Return the declarations of what every launch file takes."""
     return [
         argument('namespace', '', 'Namespace of the nodes.'),
-        argument('use_sim_time', 'false', 'Take the time from /clock.', ('true', 'false')),
+        argument('use_sim_time', '', 'Take the time from /clock; empty takes what params_file or '
+                 'a launch file around this one says.', ('', 'true', 'false')),
         argument('log_level', 'info', 'Least severity that is logged.',
                  ('debug', 'info', 'warn', 'error', 'fatal')),
     ]
@@ -127,32 +129,37 @@ def boards() -> list[str]:
 def node(
         executable: str, parameters: Sequence[object],
         remappings: Sequence[tuple[SomeSubstitutionsType, SomeSubstitutionsType]] = (),
-        **kwargs: object) -> Node:
+        **kwargs: object) -> Action:
     """Return a node of this package with what common_arguments() declares."""
-    return Node(
-        package=PACKAGE, executable=executable, name=executable,
-        namespace=LaunchConfiguration('namespace'), output='screen',
-        parameters=[*parameters, {'use_sim_time': flag('use_sim_time')}],
-        remappings=list(remappings),
-        ros_arguments=['--log-level', LaunchConfiguration('log_level')], **kwargs)
+    def start(context: LaunchContext) -> list[Action]:
+        time = given(context, {'use_sim_time': 'use_sim_time'}, flag)
+        return [Node(
+            package=PACKAGE, executable=executable, name=executable,
+            namespace=LaunchConfiguration('namespace'), output='screen',
+            parameters=[*parameters, *([time] if time else [])], remappings=list(remappings),
+            ros_arguments=['--log-level', LaunchConfiguration('log_level')], **kwargs)]
+
+    return OpaqueFunction(function=start)
 
 
-def given(context: LaunchContext, arguments: Mapping[str, str]) -> dict[str, ParameterValue]:
-    """Return string parameters, each of the argument it is mapped to, if that is not empty.
+def given(context: LaunchContext, arguments: Mapping[str, str],
+          kind: Callable[[str], ParameterValue] = text) -> dict[str, ParameterValue]:
+    """Return parameters of a kind, each of the argument it is mapped to, if that is not empty.
 
     One that was not given must not override a parameter file.
     """
-    return {name: text(entry) for name, entry in arguments.items()
+    return {name: kind(entry) for name, entry in arguments.items()
             if context.perform_substitution(LaunchConfiguration(entry))}
 
 
 def tracker(
         executable: str,
         remappings: Sequence[tuple[SomeSubstitutionsType, SomeSubstitutionsType]] = (),
-        prefix: str = '', optional: Sequence[str] = ()) -> list[Action]:
+        prefix: str = '', optional: Sequence[str] = (),
+        parameters: Mapping[str, object] | None = None, **kwargs: object) -> list[Action]:
     """Return a tracker node with what tracker_arguments() declares.
 
-    optional: more arguments that are string parameters.
+    optional: more arguments that are string parameters.  parameters: some that no file may change.
     """
     board = [share('config', 'boards'), '/', LaunchConfiguration('board'), '.yaml']
     arguments = {'model_path': f'{prefix}model_path', **{name: name for name in optional}}
@@ -162,8 +169,9 @@ def tracker(
         # `any` is what a parameter file starts from, a board what it ends with.
         if context.perform_substitution(LaunchConfiguration('board')) == 'any':
             files.reverse()
-        return [node(executable, [*files, given(context, arguments)], remappings,
-                     respawn=LaunchConfiguration('respawn'), respawn_delay=2.0)]
+        settings = [*files, given(context, arguments), dict(parameters or {})]
+        return [node(executable, settings, remappings, respawn=LaunchConfiguration('respawn'),
+                     respawn_delay=2.0, **kwargs)]
 
     return [OpaqueFunction(function=start)]
 

@@ -57,6 +57,15 @@ def _sweep(path: Path) -> None:
                 part.unlink()
 
 
+def _free(path: Path) -> Path:
+    """Return the path, or with a number behind it if that is there: nothing is written over."""
+    free, number = path, 1
+    while free.exists():
+        number += 1
+        free = path.with_name(f'{path.name}.{number}')
+    return free
+
+
 class MemoryFile:
     """Keeps a file in step with what is followed.
 
@@ -80,9 +89,10 @@ class MemoryFile:
     def load(self) -> None:
         """Go on from the file, if there is one; a file that cannot be used is put aside.
 
-        Raises OSError when the folder cannot be written, before hours of work are lost to it, and
-        ValueError for a file with more objects than max_objects: nothing is wrong with the file,
-        so it stays as it is, and a node that went on without it would write over it.
+        Raises OSError when the folder cannot be written, before hours of work are lost to it.
+        Raises OSError for a file that may not be read and ValueError for one with more objects
+        than max_objects: nothing is wrong with the file, so it stays as it is, and a node that
+        went on without it would write over it.
         """
         if self.path is None:
             return
@@ -95,7 +105,7 @@ class MemoryFile:
         except FileNotFoundError:
             self._log.info(f'no memory yet at {self.path}; it will be saved there')
         except MemoryFileError as error:
-            aside = self.path.with_name(self.path.name + '.refused')
+            aside = _free(self.path.with_name(self.path.name + '.refused'))
             os.replace(self.path, aside)
             self._log.error(f'{error}; put aside as {aside.name}, starting without objects')
         else:

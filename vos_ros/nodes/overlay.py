@@ -88,10 +88,13 @@ class OverlayNode(Node):
         except (OSError, ValueError) as error:
             self.get_logger().error(f'not written: {error}')
         summary = self.summary()
-        if self.parameters['summary']:
-            recorder.write_json(self.parameters['summary'], summary)
         print(recorder.table(summary), flush=True)
         print(json.dumps(summary), flush=True)
+        if self.parameters['summary']:
+            try:
+                recorder.write_json(self.parameters['summary'], summary)
+            except OSError as error:
+                self.get_logger().error(f'summary not written: {error}')
 
     def summary(self) -> dict[str, Any]:
         """Return counts of frames, tracks, and the times of the tracker's stages."""

@@ -36,7 +36,7 @@ class Recorder:
     def __init__(self, output: str, sheet: str, fps: float = 0.0) -> None:
         """Start without a picture."""
         self._output = output
-        self._sheet = sheet
+        self._sheet = str(Path(sheet).expanduser()) if sheet else ''
         self._fps = fps
         self._waiting: list[tuple[float, NDArray[np.uint8]]] = []
         self._video: VideoFile | None = None
@@ -88,7 +88,11 @@ class Recorder:
                       np.linspace(0, len(self._kept) - 1, count).round().astype(int)]
             Path(self._sheet).parent.mkdir(parents=True, exist_ok=True)
             sheet = cv2.cvtColor(contact_sheet(chosen, 4, _SHEET_WIDTH), cv2.COLOR_RGB2BGR)
-            if not cv2.imwrite(self._sheet, sheet):
+            try:
+                done = cv2.imwrite(self._sheet, sheet)
+            except cv2.error:           # a name that ends like no picture's
+                done = False
+            if not done:
                 raise ValueError(f'{self._sheet}: OpenCV cannot write a picture there')
 
     def summary(self) -> dict[str, Any]:
@@ -128,8 +132,9 @@ class Recorder:
 
 def write_json(path: str, content: Mapping[str, Any]) -> None:
     """Write a mapping as JSON, making the folder."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+    file = Path(path).expanduser()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
 
 
 def table(summary: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from rclpy.exceptions import InvalidParameterValueException
 from rclpy.exceptions import ParameterUninitializedException
 from rclpy.executors import ExternalShutdownException
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.node import Node
 
 from vos_ros.runtime.heap import keep_large_blocks
@@ -64,6 +65,10 @@ def run(make: Callable[[], Any], args: Sequence[str] | None = None) -> int:
             raise
         print(f'{_program()}: {error}', file=sys.stderr, flush=True)
         status = 1
+    except (_rclpy.RCLError, _rclpy.InvalidHandle):
+        # SIGTERM ends the context at once, also while a callback is about to publish.
+        if rclpy.ok():
+            raise
     finally:
         try:
             if node is not None:

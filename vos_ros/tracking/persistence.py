@@ -69,16 +69,19 @@ def load_state(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray], dict[s
     """Read what `save_state` wrote.
 
     Raises MemoryFileError for a file that is no such file, of another version, or whose hash is
-    wrong, and FileNotFoundError.
+    wrong; FileNotFoundError, and OSError where a file is there that may not be read: nothing is
+    known to be wrong with that.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'{path}: no saved memory there')
+    # safetensors says of any file that it cannot open that it is not there.
+    path.open('rb').close()
     try:
         with safetensors.safe_open(path, framework='numpy') as file:
             header = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
+    except (safetensors.SafetensorError, ValueError) as error:
         raise MemoryFileError(f'{path}: cannot be read: {error}') from error
     if _KEY not in header:
         raise MemoryFileError(f'{path}: is not a saved memory')

@@ -23,7 +23,8 @@ class VideoFile:
         height, width = size
         # Players refuse odd sides in 4:2:0.
         self._size = (max(2, width - width % 2), max(2, height - height % 2))
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        path = Path(path).expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._writer = cv2.VideoWriter(
             str(path), cv2.VideoWriter.fourcc(*'mp4v'), rate, self._size)
         if not self._writer.isOpened():
