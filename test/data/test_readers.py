@@ -66,10 +66,11 @@ def test_coco_annotations_without_a_mask_are_passed_over(tmp_path):
     of_first[0]['segmentation'] = [*whole, [1, 2, 3, 4]]
     annotations.write_text(json.dumps(content))
     assert len(CocoImages(folder, annotations)[0].instances) == 2
-    of_first[0]['segmentation'] = {'counts': [3, 4], 'size': 'large'}
-    annotations.write_text(json.dumps(content))
-    with pytest.raises(DataError, match='image 1: segmentation of annotation 1 '):
-        CocoImages(folder, annotations)[0]
+    for segmentation in ({'counts': [3, 4], 'size': 'large'}, [1, 1, 20, 1, 20, 20]):
+        of_first[0]['segmentation'] = segmentation
+        annotations.write_text(json.dumps(content))
+        with pytest.raises(DataError, match='image 1: segmentation of annotation 1 '):
+            CocoImages(folder, annotations)[0]
 
 
 def test_coco_missing_or_resized_image_is_named(tmp_path):

@@ -3,14 +3,17 @@
 """What a MobileInst run begins with: ImageNet's trunk, another run's weights, released ones."""
 
 from dataclasses import replace
+import re
 
 from miniature import coco_folder
 from miniature import ytvis_folder
 import pytest
 import torch
 
+from vos_ros import cli
 from vos_ros.models.mobileinst import build
 from vos_ros.train.distributed import join
+from vos_ros.train.export_mobileinst import describe_data
 from vos_ros.train.mobileinst_config import ConfigError
 from vos_ros.train.mobileinst_config import ImageData
 from vos_ros.train.mobileinst_config import Stage
@@ -92,3 +95,29 @@ def test_images_beside_a_video_set_have_the_videos_classes(data, tmp_path):
     assert class_names(config) == ('dog', 'person')
     red, blue = load_material(config).images[0].instances
     assert [class_names(config)[i.class_id] for i in (red, blue)] == ['person', 'dog']
+
+
+@pytest.mark.parametrize(('part', 'message'), [
+    ('augment: {pastez: 2}', 'pastez: no such setting'),
+    ('loss: {class: 3.0}', 'class: no such setting; known: .*class_'),
+    ('stages: [{kind: images, iterations: 9}, {kind: clips}]\nvideo: {folders: [/nowhere]}',
+     '/nowhere'),
+    ('synthetic: {objekts: [1, 2]}\nstages: [{kind: images, iterations: 9}, {kind: clips}]',
+     'objekts: no such setting')])
+def test_mistakes_are_named_before_anything_is_trained(data, tmp_path, capsys, part, message):
+    file = tmp_path / 'train.yaml'
+    file.write_text(
+        f'name: tiny\nsize: [128, 192]\nclasses: [person, animal]\nworkers: 0\nthreads: 1\n'
+        f'network: {TINY | {"backbone": "topformer_tiny"}}\n'
+        f'train: {{images: {data.images}, annotations: {data.annotations}}}\n'
+        + ('' if 'stages' in part else 'stages: [{kind: images, iterations: 1, batch: 1}]\n')
+        + part + '\n')
+    assert cli.main(['train', 'mobileinst', '--config', str(file), '--out', str(tmp_path / 'run'),
+                     '--device', 'cpu']) == 1
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_run_without_images_says_what_it_was_trained_on():
+    config = TrainConfig(video=VideoData('frames', 'train.json')).to_mapping()
+    assert describe_data(config) == 'train.json'

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Model packages from trainings of XMem, by the command line."""
 
+import os
+
 from safetensors.torch import load_file
 import torch
 
 from vos_ros import cli
+from vos_ros.models.xmem import export
 from vos_ros.runtime.package import load_package
 from vos_ros.train.xmem import read_config
 from vos_ros.train.xmem import train
@@ -27,6 +30,35 @@ def test_a_package_is_exported_anew_from_its_own_weights(config, tmp_path, capsy
     assert b.weights.read_bytes() == a.weights.read_bytes()
     assert cli.main(['export', 'xmem', '--checkpoint', str(saved)]) == 1
     assert '--training-data' in capsys.readouterr().err
+
+
+def test_an_export_that_is_stopped_leaves_the_package_as_it_was(
+        config, tmp_path, capsys, monkeypatch):
+    saved = train(read_config(config, ['train.iterations=1']), tmp_path / 'a', device='cpu')
+    folder = tmp_path / 'package'
+    words = ['export', 'xmem', '--checkpoint', str(saved), '--out', str(folder), '--size', '64',
+             '96', '--training-data', 'noise']
+    assert cli.main(words) == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert all(path.stat().st_mode & 0o777 == 0o666 & ~umask() for path in folder.iterdir())
+    real = export.export_onnx
+
+    def full(module, inputs, outputs, path, dynamic):
+        if path.name == 'decode.onnx':
+            raise OSError(28, 'No space left on device', str(path))
+        return real(module, inputs, outputs, path, dynamic)
+
+    monkeypatch.setattr(export, 'export_onnx', full)
+    assert cli.main(['export', 'xmem', '--package', str(folder)]) == 1
+    assert 'No space left on device' in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert load_package(folder).name == 'package'
+
+
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def test_a_package_is_mixed_with_another(config, tmp_path, capsys):

@@ -169,6 +169,15 @@ def test_a_resumed_run_is_the_run_that_never_stopped(config, tmp_path):
     assert 'value_encoder.conv1.weight' in changed
     assert 'key_proj.key_proj.weight' in changed
     assert not any('running_' in n or '_depthwise_conv' in n for n in changed)
+    # Means are over what was trained, also where a run was stopped between two rows.
+    train(read_config(config, ['train.log_every=3', 'train.stop_at=2']), tmp_path / 'rows',
+          device='cpu')
+    train(read_config(config, ['train.log_every=3', 'train.stop_at=3']), tmp_path / 'rows',
+          device='cpu')
+    tables = [[line.split(',') for line in (tmp_path / run / 'train.csv').read_text().split()]
+              for run in ('whole', 'rows')]
+    assert_allclose(float(tables[1][1][tables[1][0].index('loss')]),
+                    float(tables[0][3][tables[0][0].index('loss')]), rtol=1e-3)
     rows = (tmp_path / 'parts' / 'train.csv').read_text().splitlines()
     assert [row.split(',')[0] for row in rows] == ['iteration', '1', '2', '3', '4']
 
@@ -249,6 +258,30 @@ def test_starting_from_saved_weights(config, tmp_path):
                        averaged['decoder.pred.weight'])
     with pytest.raises(ValueError, match=r'decoder\.pred\.weight'):
         load_init(build_network({**TINY, 'up4_dim': 12}, imagenet=False), str(path))
+    # Plain state_dicts too, as weights are published; and what is no weights is refused.
+    other = build_network(TINY, imagenet=False)
+    torch.save(network.state_dict(), tmp_path / 'plain.pth')
+    load_init(other, str(tmp_path / 'plain.pth'))
+    assert all(torch.equal(a, b) for a, b in zip(
+        network.state_dict().values(), other.state_dict().values(), strict=True))
+    torch.save({'weights': [1.0]}, tmp_path / 'none.pt')
+    (tmp_path / 'none.safetensors').write_bytes(b'nothing of the kind')
+    for name in ('none.pt', 'none.safetensors'):
+        with pytest.raises(ValueError, match=name):
+            load_init(other, str(tmp_path / name))
+
+
+def test_imagenet_weights_of_a_resnet_fill_every_stage(tmp_path):
+    names = {name.replace('res2.', 'layer1.'): torch.randn_like(value) if value.is_floating_point()
+             else value for name, value in XMem(XMemConfig()).key_encoder.state_dict().items()}
+    file = tmp_path / 'resnet50.pth'
+    torch.save({**names, 'fc.weight': torch.zeros(3, 3)}, file)
+    encoder = build_network({'base': 'full'}, str(file)).key_encoder
+    assert all(torch.equal(value, names[name.replace('res2.', 'layer1.')])
+               for name, value in encoder.state_dict().items())
+    torch.save({'foo': torch.zeros(2)}, file)
+    with pytest.raises(ValueError, match=r'resnet50\.pth: is no ImageNet ResNet-50'):
+        build_network({'base': 'full'}, str(file))
 
 
 def test_configuration_mistakes_are_named(config, tmp_path):
@@ -264,6 +297,18 @@ def test_configuration_mistakes_are_named(config, tmp_path):
     assert cli.main(['train', 'xmem', '--config', str(tmp_path / 'nowhere.yaml')]) == 1
     with pytest.raises(ValueError, match=r'PART\.KEY'):
         read_config(config, ['train'])
+    with pytest.raises(ValueError, match=r'clips\.size is 200, must be a multiple of 16'):
+        read_config(config, ['clips.size=200'])
+    with pytest.raises(ValueError, match=r'train\.lr=\[: is no YAML'):
+        read_config(config, ['train.lr=['])
+    with pytest.raises(ValueError, match='lr is no part'):
+        read_config(config, ['train.lr.x=1'])
+    empty = tmp_path / 'empty.yaml'
+    empty.write_text('clips:\ntrain: {iterations: 2}\n')
+    assert read_config(empty, ['clips.size=96'])['clips'] == {'size': 96}
+    empty.write_text('clips: [\n')
+    with pytest.raises(ValueError, match=r'empty\.yaml: is no YAML'):
+        read_config(empty)
     (tmp_path / 'bad').mkdir()
     (tmp_path / 'bad' / 'checkpoint.pt').write_bytes(b'not a checkpoint')
     with pytest.raises(ValueError, match=r'checkpoint\.pt'):

@@ -32,7 +32,9 @@ def write_calibration(path: str | Path, costs: Sequence[SizeCost], *, kind: str,
                    **({} if cost.motion_ms is None else
                       {'motion_ms': round(cost.motion_ms, 3)})}
                   for cost in costs]}
-    Path(path).expanduser().write_text(yaml.safe_dump(content, sort_keys=False), encoding='utf-8')
+    file = Path(path).expanduser()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding='utf-8')
 
 
 def read_calibration(path: str | Path, *, digest: str, threads: int) -> list[SizeCost]:

@@ -79,12 +79,12 @@ def annotation_mask(coco: COCO, annotation: dict[str, Any]) -> NDArray[np.uint8]
     Raises DataError naming image and annotation for a segmentation that cannot be read.
     """
     segmentation = annotation.get('segmentation')
-    if isinstance(segmentation, list):
-        # Outlines of fewer than three points enclose nothing; pycocotools stumbles over them.
-        segmentation = [outline for outline in segmentation if len(outline) >= 6]
-    if not segmentation:
-        return None
     try:
+        if isinstance(segmentation, list):
+            # Outlines of fewer than three points enclose nothing; pycocotools stumbles over them.
+            segmentation = [outline for outline in segmentation if len(outline) >= 6]
+        if not segmentation:
+            return None
         mask = coco.annToMask({**annotation, 'segmentation': segmentation})
     except Exception as error:      # pycocotools raises bare Exception, too
         raise DataError(f'image {annotation.get("image_id")}: segmentation of annotation '

@@ -31,6 +31,7 @@ from vos_ros.models.mobileinst.efficientnet_lite import IMAGENET_STD
 from vos_ros.models.mobileinst.layers import size_of
 from vos_ros.models.mobileinst.network import MobileInst
 from vos_ros.models.mobileinst.network import product
+from vos_ros.runtime.package import whole_package
 from vos_ros.runtime.package import write_package
 
 OPSET = 17
@@ -267,7 +268,8 @@ def export_mobileinst(model: MobileInst, out_dir: str | Path, input_size: Sequen
     storage: 'float16' rounds the weights to half precision and halves the files; graphs and
     model.safetensors hold the same rounded numbers, and everything computes in float32 as before.
 
-    Returns `out_dir`; `model` stays as it is. Raises ValueError for a bad size or storage, or when
+    A package that is there already is replaced when all of the new one is made. Returns
+    `out_dir`; `model` stays as it is. Raises ValueError for a bad size or storage, or when
     the classes do not match the model.
     """
     if storage not in STORAGES:
@@ -276,8 +278,6 @@ def export_mobileinst(model: MobileInst, out_dir: str | Path, input_size: Sequen
     if len(classes) != model.config.num_classes:
         raise ValueError(f'{len(classes)} class names for a model of '
                          f'{model.config.num_classes} classes')
-    out = Path(out_dir)
-    out.mkdir(parents=True, exist_ok=True)
     half = storage == 'float16'
     rounded: set[str] = set()
     if half:
@@ -287,26 +287,28 @@ def export_mobileinst(model: MobileInst, out_dir: str | Path, input_size: Sequen
     inputs = {'image': image, 'kernels': torch.zeros(5, model.config.kernel_dim)}
     free: dict[str, dict[int, str]] = {'image': {1: 'height', 2: 'width'}} if free_size else {}
     any_number = {**free, 'kernels': {0: 'n'}, 'masks': {0: 'n'}}
-    key = KeyGraph(model)
-    graphs = {
-        'key': export_onnx(key, {'image': image}, key.outputs, out / 'key.onnx', dynamic=free,
-                           half_weights=half),
-        'reuse': export_onnx(ReuseGraph(model), inputs, ReuseGraph.outputs, out / 'reuse.onnx',
-                             dynamic=any_number, half_weights=half),
-    }
-    if model.caches_context:
-        inputs['context'] = torch.zeros(2 * model.config.mask_dim, height // 32, width // 32)
-        if free_size:
-            any_number['context'] = {1: 'context_height', 2: 'context_width'}
-        graphs['reuse_cached'] = export_onnx(
-            CachedReuseGraph(model), inputs, ReuseGraph.outputs, out / 'reuse_cached.onnx',
-            dynamic=any_number, half_weights=half)
-    weights = out / 'model.safetensors'
-    state = {key: (value.half() if key in rounded else value).detach().cpu().contiguous()
-             for key, value in model.state_dict().items()}
-    save_file(state, str(weights))
-    write_package(out, kind='mobileinst', name=name, licence=licence,
-                  input_size=(height, width), classes=list(classes), graphs=graphs,
-                  network=model.config.to_mapping(), weights=weights,
-                  training_data=training_data, figures=dict(figures or {}))
+    out = Path(out_dir)
+    with whole_package(out) as part:
+        key = KeyGraph(model)
+        graphs = {
+            'key': export_onnx(key, {'image': image}, key.outputs, part / 'key.onnx', dynamic=free,
+                               half_weights=half),
+            'reuse': export_onnx(ReuseGraph(model), inputs, ReuseGraph.outputs,
+                                 part / 'reuse.onnx', dynamic=any_number, half_weights=half),
+        }
+        if model.caches_context:
+            inputs['context'] = torch.zeros(2 * model.config.mask_dim, height // 32, width // 32)
+            if free_size:
+                any_number['context'] = {1: 'context_height', 2: 'context_width'}
+            graphs['reuse_cached'] = export_onnx(
+                CachedReuseGraph(model), inputs, ReuseGraph.outputs, part / 'reuse_cached.onnx',
+                dynamic=any_number, half_weights=half)
+        weights = part / 'model.safetensors'
+        state = {key: (value.half() if key in rounded else value).detach().cpu().contiguous()
+                 for key, value in model.state_dict().items()}
+        save_file(state, str(weights))
+        write_package(part, kind='mobileinst', name=name, licence=licence,
+                      input_size=(height, width), classes=list(classes), graphs=graphs,
+                      network=model.config.to_mapping(), weights=weights,
+                      training_data=training_data, figures=dict(figures or {}))
     return out

@@ -26,12 +26,14 @@ graph that was exchanged, truncated or left as a large-file pointer is refused b
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
 import hashlib
 import os
 from pathlib import Path
 import shutil
+import tempfile
 from typing import Any
 
 import yaml
@@ -112,6 +114,25 @@ def load_package(path: str | os.PathLike[str]) -> ModelPackage:
         training_data=content['training_data'], digest=hashlib.sha256(raw).hexdigest(),
         weights=None if weights is None else _checked_file(manifest, 'weights', weights),
         figures=content.get('figures') or {})
+
+
+@contextmanager
+def whole_package(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a folder to make a package in; when all of it is made it takes its place in `folder`.
+
+    So a package that is there already stays as it was until then, whatever stops the making.
+    Files become readable as others that the user makes; safetensors would leave them private.
+    """
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='.part.', dir=target) as part:
+        yield Path(part)
+        umask = os.umask(0)
+        os.umask(umask)
+        # model.yaml, which has the hashes of the others, comes last.
+        for path in sorted(Path(part).iterdir(), key=lambda path: path.name == MANIFEST):
+            path.chmod(0o666 & ~umask)
+            os.replace(path, target / path.name)
 
 
 def write_package(

@@ -5,6 +5,7 @@
 import argparse
 from dataclasses import replace
 import os
+from pathlib import Path
 import platform
 import sys
 import time
@@ -53,6 +54,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.threads < 1 or rounds < 1:
             raise ValueError('--threads and --rounds must be at least 1')
+        # Before minutes of timing, not after.
+        folder = Path(args.out).expanduser().absolute().parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f'{folder}: cannot be written')
         cv2.setNumThreads(args.threads)
         package = load_package(args.model)
         begin = time.monotonic()

@@ -104,10 +104,14 @@ def _track(args: argparse.Namespace, network: MobileInst, tracker: InstanceTrack
     pictures: list[NDArray[np.uint8]] = []
     seen: dict[int, int] = {}
     count, keep_every = 0, 1
-    if args.sheet:
-        Path(args.sheet).parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.haveImageWriter(args.sheet):
-            raise ValueError(f'{args.sheet}: OpenCV cannot write a picture of that suffix')
+    if args.out and Path(args.out).expanduser().exists() \
+            and Path(args.out).expanduser().samefile(args.video):
+        raise ValueError(f'--out {args.out} is the video itself')
+    sheet = Path(args.sheet).expanduser() if args.sheet else None
+    if sheet:
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        if not cv2.haveImageWriter(str(sheet)):
+            raise ValueError(f'{sheet}: OpenCV cannot write a picture of that suffix')
     network.warm()
     sizes = Sizes.of(network, network.package, args.threads, args.provider or ('cpu',))
     for frame, stamp in read_frames(args.video):
@@ -117,12 +121,12 @@ def _track(args: argparse.Namespace, network: MobileInst, tracker: InstanceTrack
         result = tracker.step(frame, stamp)
         for track_id in result.tracks.ids[result.tracks.areas > 0]:
             seen[int(track_id)] = seen.get(int(track_id), 0) + 1
-        if args.out or args.sheet:
+        if args.out or sheet:
             picture = draw_tracks(frame, result.label_map, result.tracks)
             if args.out:
                 video = video or VideoFile(args.out, picture.shape[:2], _rate(args.video))
                 video.write(picture)
-            if args.sheet and count % keep_every == 0:
+            if sheet and count % keep_every == 0:
                 pictures.append(picture)
                 # Bounded however long the video is: half of what is kept goes when it is full.
                 if len(pictures) == 48:
@@ -133,10 +137,10 @@ def _track(args: argparse.Namespace, network: MobileInst, tracker: InstanceTrack
     print(f'\r{count} frames, {len(seen)} tracks', file=sys.stderr)
     if video is not None:
         video.close()
-    if args.sheet:
+    if sheet:
         chosen = pictures[::max(1, len(pictures) // 24)]
-        if not cv2.imwrite(args.sheet, cv2.cvtColor(contact_sheet(chosen), cv2.COLOR_RGB2BGR)):
-            raise ValueError(f'{args.sheet}: OpenCV cannot write a picture there')
+        if not cv2.imwrite(str(sheet), cv2.cvtColor(contact_sheet(chosen), cv2.COLOR_RGB2BGR)):
+            raise ValueError(f'{sheet}: OpenCV cannot write a picture there')
     _report(args, tracker, count, seen)
     return 0
 

@@ -15,6 +15,7 @@ from vos_ros.models.export import export_mobileinst
 from vos_ros.models.export import STORAGES
 from vos_ros.models.mobileinst import build
 from vos_ros.models.mobileinst import MobileInst
+from vos_ros.runtime.package import PackageError
 from vos_ros.train.calibrate import calibrate
 from vos_ros.train.checkpoint import load_checkpoint
 from vos_ros.train.mobileinst_config import TrainConfig
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             name=args.name or args.out.resolve().name, licence=args.licence,
             training_data=args.training_data or describe_data(saved['config']),
             figures={'iterations': saved['iteration'], **figures}, storage=args.storage)
-    except (ValueError, FileNotFoundError, DataError, json.JSONDecodeError) as error:
+    except (ValueError, OSError, DataError, PackageError) as error:
         print(f'vos-ros export mobileinst: {error}', file=sys.stderr)
         return 1
     for path in sorted(folder.iterdir()):
@@ -72,7 +73,10 @@ def run(args: argparse.Namespace) -> int:
 def fit_scores(model: MobileInst, mapping: dict[str, Any], count: int) -> dict[str, Any]:
     """Calibrate the scores on training samples that the run has not seen."""
     config = TrainConfig.from_mapping(mapping)
-    data = ImageSamples(load_material(config), config)
+    material = load_material(config)
+    if not len(material.images):
+        raise ValueError('--calibrate needs images (train.annotations): this run had none')
+    data = ImageSamples(material, config)
     # Far past every index that training can have reached.
     rows = range(1 << 40, (1 << 40) + count)
     batches = (collate_images([data[i] for i in rows[k:k + 4]]) for k in range(0, count, 4))
@@ -83,12 +87,14 @@ def fit_scores(model: MobileInst, mapping: dict[str, Any], count: int) -> dict[s
 def describe_data(config: dict[str, Any]) -> str:
     """Say what a run's configuration trained on."""
     train = config['train']
-    parts = [Path(train['annotations']).name + f' of {Path(train["images"]).parent.name}']
-    if train['hold_out']:
-        parts[0] += f' without the images whose crc32(id) % {train["hold_out"]} is 0'
-    if train['only']:
-        parts[0] += f', of {Path(train["only"]).name} alone'
-    if config['cutouts']:
+    parts = []
+    if train['annotations']:
+        parts = [Path(train['annotations']).name + f' of {Path(train["images"]).parent.name}']
+        if train['hold_out']:
+            parts[0] += f' without the images whose crc32(id) % {train["hold_out"]} is 0'
+        if train['only']:
+            parts[0] += f', of {Path(train["only"]).name} alone'
+    if config['cutouts'] and train['annotations']:
         parts.append('cut-outs of the same images')
     if config['stamps']:
         parts.append('photographic stamps of Debian tuxpaint-stamps-default')

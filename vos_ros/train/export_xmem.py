@@ -17,6 +17,7 @@ from vos_ros.models.xmem.config import XMemConfig
 from vos_ros.models.xmem.export import export_xmem
 from vos_ros.models.xmem.network import XMem
 from vos_ros.models.xmem.runtime import load_torch
+from vos_ros.models.xmem.weights import WeightsError
 from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import PackageError
 from vos_ros.train.checkpoint import load_checkpoint
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         if args.figures is not None:
             figures.update(json.loads(args.figures.read_text(encoding='utf-8')))
         folder = export_xmem(known.pop('network'), known.pop('out'), figures=figures, **known)
-    except (ValueError, FileNotFoundError, PackageError) as error:
+    except (ValueError, OSError, PackageError, WeightsError) as error:
         print(f'vos-ros export xmem: {error}', file=sys.stderr)
         return 1
     for path in sorted(folder.iterdir()):

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.fresh and (folder / LAST).is_file():
             trainer.resume(folder / LAST)
             print(f'{folder / LAST}: going on at iteration {trainer.iteration}', flush=True)
-    except (ConfigError, DataError, ValueError, FileNotFoundError) as error:
+    except (ConfigError, DataError, ValueError, OSError, ModuleNotFoundError) as error:
         print(f'vos-ros train mobileinst: {error}', file=sys.stderr)
         return 1
     if processes.first:

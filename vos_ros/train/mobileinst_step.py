@@ -22,6 +22,7 @@ from vos_ros.train.losses import Target
 from vos_ros.train.mobileinst_config import TrainConfig
 from vos_ros.train.mobileinst_data import Batch
 from vos_ros.train.mobileinst_data import dequantise
+from vos_ros.train.mobileinst_data import settings
 from vos_ros.train.mobileinst_data import to_network
 from vos_ros.train.one_to_many import OneToManyLoss
 
@@ -36,7 +37,7 @@ class Step(nn.Module):
         self.dense = dense
         self.weight = config.auxiliary
         self.repeats = config.mask_repeats
-        weights = LossWeights(**config.loss)
+        weights = settings(LossWeights, config.loss)
         grid = model.instance_decoder.grid
         self.criterion = OneToManyLoss(grid, weights) if config.assignment == 'many' and grid \
             else MobileInstLoss(weights)

@@ -75,6 +75,9 @@ class Trainer:
         # A loader process forked off while OpenCV has a thread pool waits for its threads forever.
         cv2.setNumThreads(1)
         self.material = load_material(config)
+        # All at once: a mistake in the last stage must not show after hours of the first.
+        self.samples = [ClipSamples(self.material, config, stage) if stage.kind == 'clips'
+                        else ImageSamples(self.material, config) for stage in config.stages]
         classes = class_names(config)
         self.classes = classes
         self.model = build({**config.network, 'num_classes': len(classes)},
@@ -105,7 +108,9 @@ class Trainer:
         self.iteration = 0
         self.seconds = 0.0
         kind = torch.bfloat16
-        if processes.device.type == 'cuda' and not torch.cuda.is_bf16_supported():
+        # Emulated it would be slower than float16.
+        if processes.device.type == 'cuda' \
+                and not torch.cuda.is_bf16_supported(including_emulation=False):
             kind = torch.float16
         self.precision = kind
         self.scaler = torch.amp.GradScaler(  # type: ignore[attr-defined]
@@ -137,7 +142,8 @@ class Trainer:
         if self.step.dense is not None and saved['dense']:
             self.step.dense.load_state_dict(saved['dense'])
         self.optimiser.load_state_dict(saved['optimiser'])
-        self.scaler.load_state_dict(saved['scaler'])
+        if saved['scaler']:             # none from a machine that needs no scaling
+            self.scaler.load_state_dict(saved['scaler'])
         self.iteration, self.seconds = int(saved['iteration']), float(saved['seconds'])
 
     def batches(self, number: int, begin: int) -> Iterable[Batch]:
@@ -172,9 +178,8 @@ class Trainer:
     def _load(self, number: int, first: int, count: int) -> Any:
         """Load samples first.. of a stage; every process gets its share of them."""
         config, stage = self.config, self.config.stages[number]
+        data: Any = self.samples[number]
         clips = stage.kind == 'clips'
-        data: Any = (ClipSamples(self.material, config, stage) if clips
-                     else ImageSamples(self.material, config))
         return DataLoader(
             data, stage.batch, num_workers=config.workers,
             sampler=Resumable(first, count, self.processes.rank, self.processes.world),

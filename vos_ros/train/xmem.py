@@ -45,6 +45,7 @@ from vos_ros.train.xmem_setup import parameter_groups
 from vos_ros.train.xmem_setup import rate
 
 CHECKPOINT = 'checkpoint.pt'
+_STRIDE = 16    # of the network's coarsest maps
 _PARTS = ('network', 'imagenet', 'data', 'clips', 'freeze', 'train')
 _TRAIN = {
     'iterations': 10000, 'minutes': 0.0, 'stop_at': 0, 'batch': 4, 'objects': [3, 2, 1],
@@ -86,7 +87,7 @@ def read_config(path: str | os.PathLike[str], changes: list[str] | None = None) 
 
     changes: 'part.key=value' texts, values in YAML. Raises ValueError naming an unknown entry.
     """
-    config = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    config = _parse(Path(path).read_text(encoding='utf-8'), path)
     if not isinstance(config, dict):
         raise ValueError(f'{path}: must be a mapping')
     for change in changes or ():
@@ -96,13 +97,20 @@ def read_config(path: str | os.PathLike[str], changes: list[str] | None = None) 
             raise ValueError(f'{change!r} is not PART.KEY=VALUE')
         entry = config
         for parent in parents:
-            entry = entry.setdefault(parent, {})
-        entry[key] = yaml.safe_load(value)
+            if entry.get(parent) is None:
+                entry[parent] = {}
+            entry = entry[parent]
+            if not isinstance(entry, dict):
+                raise ValueError(f'{change!r}: {parent} is no part but {entry!r}')
+        entry[key] = _parse(value, change)
     unknown = [p for p in config if p not in _PARTS]
     unknown += [f'{part}.{key}' for part, known in _KNOWN.items()
                 for key in config.get(part) or {} if key not in known]
     if unknown:
         raise ValueError(f'{path}: unknown entries {", ".join(unknown)}')
+    size = (config.get('clips') or {}).get('size', ClipConfig.size)
+    if not isinstance(size, int) or size % _STRIDE:
+        raise ValueError(f'{path}: clips.size is {size!r}, must be a multiple of {_STRIDE}')
     config['train'] = {**_TRAIN, **(config.get('train') or {})}
     for key, default in _TRAIN.items():
         value = config['train'][key]
@@ -110,6 +118,13 @@ def read_config(path: str | os.PathLike[str], changes: list[str] | None = None) 
             # YAML reads 1e-4, without a point, as a text.
             raise ValueError(f'{path}: train.{key} is {value!r}, must be a number like 1.0e-4')
     return config
+
+
+def _parse(text: str, where: object) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f'{where}: is no YAML: {error}') from error
 
 
 def train(
@@ -189,7 +204,7 @@ class _Run:
         self.half = torch.float16 if cuda else torch.bfloat16
         self.bootstrap = Bootstrap(**settings['bootstrap'])
         self.draw = torch.Generator()
-        self.iteration = 0
+        self.iteration = self.logged = 0        # the last: when figures were last given
         self.spent = 0.0
         self.begin = self.tick = time.monotonic()
         self.window: dict[str, float] = {}
@@ -234,11 +249,11 @@ class _Run:
 
     def figures(self) -> dict[str, float]:
         """Return means since the last call, the rate and the seconds an iteration took."""
-        now, count = time.monotonic(), self.settings['log_every']
+        now, count = time.monotonic(), max(1, self.iteration - self.logged)
         row = {'minutes': self.seconds() / 60, **{k: v / count for k, v in self.window.items()},
                'lr': max(g['lr'] for g in self.optimizer.param_groups),
                'seconds_per_iteration': (now - self.tick) / count}
-        self.window, self.tick = {}, now
+        self.window, self.tick, self.logged = {}, now, self.iteration
         return row
 
     def saved(self) -> dict[str, Any]:
@@ -256,21 +271,29 @@ class _Run:
         self.optimizer.load_state_dict(saved['optimizer'])
         for group, base in zip(self.optimizer.param_groups, rates, strict=True):
             group['base_lr'] = base
-        self.scaler.load_state_dict(saved['scaler'])
-        self.iteration, self.spent = saved['iteration'], saved['seconds']
+        if saved['scaler']:             # none from a run on a CPU
+            self.scaler.load_state_dict(saved['scaler'])
+        self.iteration = self.logged = saved['iteration']
+        self.spent = saved['seconds']
 
 
 def load_init(network: XMem, source: str) -> None:
-    """Fill a network from a model package, a safetensors file or a training checkpoint (EMA).
+    """Fill a network from a package, safetensors, a training checkpoint (EMA) or a state_dict.
 
-    Tensors are taken by name; ValueError when one is missing or has another shape.
+    Tensors are taken by name; ValueError when one is missing or has another shape, and for a file
+    that is none of these.
     """
     path = Path(source)
-    if path.suffix == '.pt':
-        state = load_checkpoint(path)['ema']['state']
+    if path.suffix in ('.pt', '.pth'):
+        content = load_checkpoint(path)
+        state = content['ema']['state'] if 'ema' in content else content
     else:
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
-        state = load_file(path / 'model.safetensors' if path.is_dir() else path)
+        try:
+            state = load_file(path / 'model.safetensors' if path.is_dir() else path)
+        except SafetensorError as error:
+            raise ValueError(f'{source}: is no safetensors file: {error}') from error
     own = network.state_dict()
     wrong = [k for k in own if k not in state or state[k].shape != own[k].shape]
     if wrong:

@@ -5,6 +5,7 @@
 from collections.abc import Iterable
 from collections.abc import Mapping
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from vos_ros.models.xmem.config import XMemConfig
 from vos_ros.models.xmem.key_encoder import EfficientNetLite0Encoder
 from vos_ros.models.xmem.network import XMem
+from vos_ros.train.checkpoint import load_checkpoint
 from vos_ros.train.xmem_clip import ClipTrainer
 from vos_ros.train.xmem_loss import one_hot
 
@@ -44,10 +46,28 @@ def build_network(settings: Mapping[str, Any], imagenet: str | bool = True) -> X
             if imagenet is True:
                 raise ValueError('ImageNet weights ship for efficientnet_lite0 only: give a '
                                  'path, or imagenet: false')
-            encoder.load_state_dict(torch.load(imagenet, weights_only=True), strict=False)
+            load_resnet(encoder, imagenet)
         else:
             encoder.load_imagenet(None if imagenet is True else imagenet)
     return network
+
+
+def load_resnet(encoder: nn.Module, path: str | bool) -> None:
+    """Fill a ResNet-50 key encoder with ImageNet weights under torchvision's names.
+
+    ValueError names the file, and the tensors that it lacks or has in another shape.
+    """
+    file = Path(str(path)).expanduser()
+    # XMem calls the first stage res2, as its authors count strides.
+    state = {name.replace('layer1.', 'res2.', 1) if name.startswith('layer1.') else name: value
+             for name, value in load_checkpoint(file).items()}
+    own = encoder.state_dict()
+    wrong = [name for name, value in own.items() if not name.endswith('num_batches_tracked')
+             and (name not in state or state[name].shape != value.shape)]
+    if wrong:
+        raise ValueError(f'{file}: is no ImageNet ResNet-50: missing or of another shape: '
+                         f'{", ".join(wrong[:5])}')
+    encoder.load_state_dict({name: state.get(name, value) for name, value in own.items()})
 
 
 @torch.no_grad()

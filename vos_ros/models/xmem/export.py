@@ -20,6 +20,7 @@ from vos_ros.models.xmem.graphs import GraphModule
 from vos_ros.models.xmem.graphs import KeyGraph
 from vos_ros.models.xmem.graphs import ValueGraph
 from vos_ros.models.xmem.network import XMem
+from vos_ros.runtime.package import whole_package
 from vos_ros.runtime.package import write_package
 
 # Any size would do to trace; small and oblong, so that a mixed-up axis would show.
@@ -37,23 +38,23 @@ def export_xmem(network: XMem, out_dir: str | Path, input_size: Sequence[int], n
 
     input_size: (height, width) that the package is meant for, multiples of 16; the graphs take
     any other too.  keep_weights: also write model.safetensors, which the torch runtime and
-    training need.
+    training need.  A package that is there already is replaced when all of the new one is made.
     """
     height, width = (int(side) for side in input_size)
     for which, side in (('height', height), ('width', width)):
         if side < STRIDE or side % STRIDE:
             raise ValueError(f'input {which} {side} is not a positive multiple of {STRIDE}')
     out = Path(out_dir)
-    out.mkdir(parents=True, exist_ok=True)
-    graphs = export_graphs(network, out)
-    weights = None
-    if keep_weights:
-        weights = out / 'model.safetensors'
-        save_file({k: v.contiguous() for k, v in network.state_dict().items()}, weights)
-    write_package(
-        out, kind='xmem', name=name, licence=licence, input_size=(height, width), classes=[],
-        graphs=graphs, network=network.config.to_dict(), weights=weights,
-        training_data=training_data, figures=dict(figures or {}))
+    with whole_package(out) as part:
+        graphs = export_graphs(network, part)
+        weights = None
+        if keep_weights:
+            weights = part / 'model.safetensors'
+            save_file({k: v.contiguous() for k, v in network.state_dict().items()}, weights)
+        write_package(
+            part, kind='xmem', name=name, licence=licence, input_size=(height, width), classes=[],
+            graphs=graphs, network=network.config.to_dict(), weights=weights,
+            training_data=training_data, figures=dict(figures or {}))
     return out
 
 
