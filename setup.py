@@ -31,5 +31,9 @@ setup(
     extras_require={'train': requirements('test') + requirements('torch'),
                     'quantize': requirements('quantize'),
                     'simulate': requirements('simulate')},
+    # Where vos_ros.runtime.package looks for models, whatever the prefix.
+    data_files=[(f'share/vos_ros/{folder.relative_to(ROOT)}',
+                 [str(file.relative_to(ROOT)) for file in sorted(folder.iterdir())])
+                for folder in sorted((ROOT / 'weights').iterdir()) if folder.is_dir()],
     entry_points={'console_scripts': ['vos-ros = vos_ros.cli:main']},
 )

@@ -4,7 +4,6 @@
 
 from launch import LaunchDescription
 from launch.actions import Shutdown
-from launch.substitutions import LaunchConfiguration
 
 from vos_ros.nodes import launching
 
@@ -17,10 +16,9 @@ def end_on_failure(event, _context):
     return Shutdown(reason='video_source failed') if event.returncode else None
 
 
-def end_without_tracker(event, context):
-    """Shut down when the tracker has failed and does not come again: the others would wait."""
-    again = context.perform_substitution(LaunchConfiguration('respawn')) == 'true'
-    return Shutdown(reason='the tracker failed') if event.returncode and not again else None
+def end_without_tracker(event, _context):
+    """Shut down when the tracker has failed: the others would wait for it."""
+    return Shutdown(reason='the tracker failed') if event.returncode else None
 
 
 def generate_launch_description():
@@ -46,7 +44,7 @@ def generate_launch_description():
               'rate': launching.number('rate'), 'lockstep': launching.text('lockstep'),
               'max_frames': launching.integer('max_frames'), 'min_subscribers': 2}],
             [('consumed', 'overlay/written')], on_exit=end_on_failure),
-        *launching.tracker('instance_tracker', parameters=RAW, on_exit=end_without_tracker),
+        *launching.tracker('instance_tracker', parameters=RAW, at_end=end_without_tracker),
         launching.overlay(
             'instance_tracker', {'fps': launching.number('fps'), **RAW},
             [('finished', 'video_source/finished')], on_exit=Shutdown()),

@@ -242,6 +242,12 @@ def build(distro: str, python: Path) -> None:
     if stamp.is_file() and stamp.read_text() == mark:
         return
     check_compiler()
+    # CMake keeps what it found of Python and of the folders: of another one nothing fits.
+    base = json.loads(environment.read_text())['base']
+    origin = install / '.base'
+    if not origin.is_file() or origin.read_text() != base:
+        for folder in (ROOT / f'build{tail}', install):
+            shutil.rmtree(folder, ignore_errors=True)
     started = time.monotonic()
     say(f'building the messages with colcon into {install.name}')
     venv = python.parent.parent
@@ -258,6 +264,7 @@ def build(distro: str, python: Path) -> None:
          f'-DPython3_EXECUTABLE={python}', f'-DPYTHON_EXECUTABLE={python}',
          '--no-warn-unused-cli'],
         ROOT / '.cache/logs' / f'colcon{tail}.log', env)
+    origin.write_text(base)
     stamp.write_text(mark)
     say(f'built in {time.monotonic() - started:.0f} s')
 

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every test shares: which ones can run here, and a ROS 2 network of their own."""
 
+import atexit
 import importlib.util
 import os
 from pathlib import Path
+import shutil
 import sys
 import tempfile
 
@@ -17,7 +19,11 @@ sys.path.insert(0, str(ROOT))  # `pytest` alone does not put the checkout on the
 # Nodes of these tests and nodes elsewhere on this machine or network must not see each other.
 os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
 os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-os.environ.setdefault('ROS_LOG_DIR', tempfile.mkdtemp(prefix='vos_ros_log_'))
+if os.environ.get('ROS_DISTRO') == 'humble':        # which does not know the one above
+    os.environ.setdefault('ROS_LOCALHOST_ONLY', '1')
+if 'ROS_LOG_DIR' not in os.environ:
+    os.environ['ROS_LOG_DIR'] = tempfile.mkdtemp(prefix='vos_ros_log_')
+    atexit.register(shutil.rmtree, os.environ['ROS_LOG_DIR'], True)
 
 
 def _available(*modules):
@@ -26,6 +32,9 @@ def _available(*modules):
     except ModuleNotFoundError:  # a parent package is missing
         return False
 
+
+# What all of these import, and the run-time environment does not have.
+collect_ignore = [] if _available('torch') else ['train', 'xmem']
 
 HAVE_ROS = _available('rclpy', 'vos_ros.msg')
 HAVE_LAUNCH = HAVE_ROS and _available('launch', 'launch_ros', 'launch_testing')
@@ -36,13 +45,19 @@ def pytest_configure(config):
     if os.environ.get('VOS_ROS_REQUIRE_ROS') and not HAVE_ROS:
         raise pytest.UsageError(
             'rclpy or the built vos_ros messages cannot be imported: run the tests with make test')
+    if os.environ.get('VOS_ROS_REQUIRE_ROS'):
+        from vos_ros.runtime.native import compiled
+        if compiled() is None:
+            raise pytest.UsageError('the compiled loops (libvos_ros_native.so) are not there or '
+                                    'lack a function, so their tests would be skipped')
 
 
 def pytest_report_header(config):
     """Say in which ROS the tests run."""
     ros = os.environ.get('ROS_DISTRO', 'unknown distribution') if HAVE_ROS else 'absent'
+    torch = 'present' if _available('torch') else 'absent: test/train and test/xmem are left out'
     return (f'ROS 2: {ros}, domain {os.environ["ROS_DOMAIN_ID"]}; '
-            f'launch: {"present" if HAVE_LAUNCH else "absent"}')
+            f'launch: {"present" if HAVE_LAUNCH else "absent"}; torch: {torch}')
 
 
 def pytest_collection_modifyitems(items):

@@ -5,8 +5,10 @@
 A test of launch_testing: test_launch_files.py runs it with `launch_test` where that is installed.
 """
 
+import atexit
 import os
 from pathlib import Path
+import shutil
 import sys
 import tempfile
 import time
@@ -30,6 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tiny_model import export_tiny
 from vos_ros.msg import TrackArray
 
+from vos_ros.nodes.transport import profile_variable
+
 CAMERA = '/camera/image_raw'
 NODE = '/robot/instance_tracker'
 
@@ -38,6 +42,7 @@ def generate_test_description():
     """Launch the file as a user does: a camera topic, a namespace, a model, a board."""
     # A name that YAML would read as a number must arrive as a string.
     folder = Path(tempfile.mkdtemp()) / '12'
+    atexit.register(shutil.rmtree, folder.parent, True)
     export_tiny(folder)
     os.environ['VOS_ROS_WEIGHTS'] = str(folder.parent)
     for name in ('FASTDDS_BUILTIN_TRANSPORTS', 'FASTDDS_DEFAULT_PROFILES_FILE',
@@ -119,7 +124,7 @@ class TestInstancesLaunch(unittest.TestCase):
 
     def test_transport_is_for_large_images(self):
         # The launch file sets it in the environment that its nodes inherit, which is this one's.
-        profile = Path(os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE', ''))
+        profile = Path(os.environ.get(profile_variable(), ''))
         self.assertEqual(profile.name, 'fastdds.xml')
         self.assertTrue(profile.is_file())
 

@@ -5,8 +5,10 @@
 A test of launch_testing: test_launch_files.py runs it with `launch_test` where that is installed.
 """
 
+import atexit
 import os
 from pathlib import Path
+import shutil
 import sys
 import tempfile
 import unittest
@@ -29,6 +31,7 @@ from tiny_model import export_tiny
 def generate_test_description():
     """Launch with a file alone, and with the recorder, which hears images as the tracker does."""
     folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, True)
     export_tiny(folder / 'tiny')
     (folder / 'mine.yaml').write_text(yaml.safe_dump({'/**': {'ros__parameters': {
         'model_path': str(folder / 'tiny'), 'threads': 3, 'image_transport': 'compressed',

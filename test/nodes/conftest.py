@@ -3,11 +3,14 @@
 """Nodes as processes of their own, and a probe that talks to them over real DDS."""
 
 from collections import defaultdict
+import contextlib
+import fcntl
 import os
 from pathlib import Path
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -65,17 +68,32 @@ class NodeProcess:
             raise AssertionError(f'did not end:\n{self.output()}') from None
 
 
+def free_domain():
+    """Return a domain in which no other run of these tests is, and what holds it."""
+    for _ in range(100):
+        _DOMAIN['next'] = _DOMAIN['next'] % 100 + 1
+        with contextlib.suppress(OSError):
+            lock = Path(tempfile.gettempdir(), f'vos_ros_domain_{_DOMAIN["next"]}').open('w')
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.close()
+                continue
+            return _DOMAIN['next'], lock
+    raise AssertionError('all domains are taken')
+
+
 class Ros:
     """A domain of its own: starts nodes in it and takes part with a node of this process."""
 
     def __init__(self, folder):
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
-        _DOMAIN['next'] = _DOMAIN['next'] % 100 + 1
+        domain, self._lock = free_domain()
         self._folder = folder
-        self._environment = {**os.environ, 'ROS_DOMAIN_ID': str(_DOMAIN['next'])}
+        self._environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain)}
         self._context = rclpy.Context()
-        rclpy.init(context=self._context, domain_id=_DOMAIN['next'])
+        rclpy.init(context=self._context, domain_id=domain)
         self.node = rclpy.create_node('probe', context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
@@ -159,6 +177,7 @@ class Ros:
         self._executor.shutdown()
         self.node.destroy_node()
         self._context.try_shutdown()
+        self._lock.close()
 
 
 @pytest.fixture

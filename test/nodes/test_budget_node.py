@@ -4,6 +4,8 @@
 
 import math
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -62,6 +64,12 @@ def set_budget(ros, value):
     return ros.call(SetParameters, '/instance_tracker/set_parameters', request).results[0]
 
 
+def may_be_nice():
+    """Return whether processes here may go before others."""
+    return subprocess.run([sys.executable, '-c', 'import os; os.setpriority(0, 0, -10)'],
+                          capture_output=True, check=False).returncode == 0
+
+
 def niceness(ros):
     """Return the nice values of the tracker's threads."""
     threads = os.listdir(f'/proc/{ros.processes[0].process.pid}/task')
@@ -105,8 +113,9 @@ def test_a_budget_comes_and_goes_while_the_node_runs(ros, start, scene):
     after = niceness(ros)
     assert set_budget(ros, 0.0).successful
     stream(ros, publisher, scene, lambda: latest(ros).budget_ms == 0, 'no budget again')
-    # The frames go before other programs only while there is a budget, where that is allowed.
-    assert after == {-10} if os.getuid() == 0 else after in ({before}, {-10})
+    # The frames go before other programs only while there is a budget, where that is allowed,
+    # which in a container it may not be for root either.
+    assert after == ({-10} if may_be_nice() else {before})
     assert niceness(ros) == {before}
     assert not set_budget(ros, -1.0).successful
 

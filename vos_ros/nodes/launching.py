@@ -156,10 +156,11 @@ def tracker(
         executable: str,
         remappings: Sequence[tuple[SomeSubstitutionsType, SomeSubstitutionsType]] = (),
         prefix: str = '', optional: Sequence[str] = (),
-        parameters: Mapping[str, object] | None = None, **kwargs: object) -> list[Action]:
+        parameters: Mapping[str, object] | None = None, at_end: object = None) -> list[Action]:
     """Return a tracker node with what tracker_arguments() declares.
 
     optional: more arguments that are string parameters.  parameters: some that no file may change.
+    at_end: an on_exit of launch for a tracker that does not start again.
     """
     board = [share('config', 'boards'), '/', LaunchConfiguration('board'), '.yaml']
     arguments = {'model_path': f'{prefix}model_path', **{name: name for name in optional}}
@@ -170,8 +171,10 @@ def tracker(
         if context.perform_substitution(LaunchConfiguration('board')) == 'any':
             files.reverse()
         settings = [*files, given(context, arguments), dict(parameters or {})]
-        return [node(executable, settings, remappings, respawn=LaunchConfiguration('respawn'),
-                     respawn_delay=2.0, **kwargs)]
+        # Here and now: when the node ends, the scope that has the argument may be left.
+        again = context.perform_substitution(LaunchConfiguration('respawn')) == 'true'
+        return [node(executable, settings, remappings, respawn=again, respawn_delay=2.0,
+                     on_exit=None if again else at_end)]
 
     return [OpaqueFunction(function=start)]
 
