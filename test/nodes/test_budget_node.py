@@ -137,6 +137,24 @@ def test_the_calibration_of_this_model_is_used_and_another_one_ends_the_start(
     assert 'made for another model' in other.output()
 
 
+@pytest.mark.parametrize(('side', 'least', 'made_for'), [(112, 240, 112), (0, 64, 96)])
+def test_a_calibration_serves_the_short_side_it_was_made_for(
+        ros, xmem_package, scene, tmp_path, side, least, made_for):
+    """Also below min_short_side, and for a camera whose images are still to come."""
+    path = tmp_path / 'board.yaml'
+    assert vos_ros(['calibrate', '--model', str(xmem_package), '--threads', '1', '--quick',
+                    '--short-side', str(made_for), '--out', str(path)]) == 0
+    probe = MemoryProbe(ros, xmem_package, latency_budget_ms=5000.0, short_side=side,
+                        min_short_side=least, calibration_path=path)
+    assert 'latency budget 5000 ms' in probe.process.output()
+    if not side:
+        # The camera is larger than the calibration: its own size is what was asked for.
+        probe.show(scene(0), 10)
+        ros.until(lambda: 'back to the settings given' in probe.process.output(), 20)
+        assert 'lacks the short side 120' in probe.process.output()
+        assert '120x160' in probe.show(scene(1), 11)[2].operating_point
+
+
 def test_the_memory_tracker_keeps_its_object_through_every_change(ros, xmem_package, scene):
     probe = MemoryProbe(ros, xmem_package, latency_budget_ms=0.05, short_side=112,
                         min_short_side=64, mem_every=2, max_mem_every=4, max_frame_skip=0)

@@ -122,11 +122,14 @@ def test_encodings_strides_and_bad_images(tracker, scene, ros):
         tracker.publisher.publish(bad)
         ros.spin(0.3)  # together, the newer one would win
     tracker.publisher.publish(b'\x00\x01\x00\x00no image at all')
-    _, values = ros.diagnostics('processing', dropped_bad='3')
+    status, values = ros.diagnostics('processing', dropped_bad='3')
     assert values['dropped_failed'] == '0'
+    assert status.level == DiagnosticStatus.WARN
+    assert '3 images in a row could not be read, the last: image: ' in status.message
     assert tracker(picture, 40)[2].dropped_bad == 3
     assert 'message dropped: image: ' in tracker.process.output()
     assert 'bayer_rggb8' in tracker.process.output()
+    assert ros.diagnostics('processing', frames_processed='7')[0].message == 'running'
 
 
 def test_resolution_may_change_at_any_frame(tracker, scene):

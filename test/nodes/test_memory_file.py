@@ -240,3 +240,40 @@ def test_a_memory_of_too_many_objects_ends_the_start_and_stays(tmp_path):
         file.load()
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
     assert path.read_text() == 'three objects'
+
+
+def test_a_folder_is_no_file_to_save_to(tmp_path):
+    file, _, _ = made(tmp_path)
+    with pytest.raises(IsADirectoryError, match='is a folder, a file is needed'):
+        file.load()
+
+
+def test_what_must_not_be_replaced_is_looked_for_when_it_is_written(disk, tmp_path):
+    file, _, _ = made(tmp_path / 'memory.safetensors')
+    path = tmp_path / 'kitchen.safetensors'
+    first, second, third = file.write(path, False), file.write(path, False), file.write(path, True)
+    disk.go.release(2)
+    assert first.result(5)
+    with pytest.raises(FileExistsError, match='set overwrite to replace it'):
+        second.result(5)
+    assert third.result(5) and path.read_text() == '3'
+
+
+def test_a_save_that_fails_is_trouble_until_one_does_not(disk, tmp_path):
+    file, tracked, log = made(tmp_path / 'memory.safetensors')
+    disk.go.release(2)
+    tracked.broken = True
+    file.changed()
+    file._writing.result(5)
+    assert 'cannot be written' in file.trouble
+    tracked.broken = False
+    file.changed()
+    file._writing.result(5)
+    assert not file.trouble
+
+    def no_room():
+        raise MemoryError('no room for a copy')
+
+    tracked.snapshot = no_room
+    file.changed()          # what was changed is changed all the same
+    assert 'no room for a copy' in file.trouble and 'no room for a copy' in log.lines[-1]

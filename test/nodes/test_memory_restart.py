@@ -15,6 +15,7 @@ from memory_probe import MemoryProbe
 from memory_probe import NAME
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
+from std_srvs.srv import Trigger
 from vos_ros.msg import Track
 from vos_ros.srv import LoadMemory
 from vos_ros.srv import SaveMemory
@@ -159,6 +160,23 @@ def test_save_and_load_by_service(ros, xmem_package, scene, tmp_path):
     refused = load('bad.safetensors')
     assert not refused.success and 'bad.safetensors' in refused.message
     assert (list(refused.ids), refused.names) == ([1, 4], ['plate', 'cup'])
+
+
+def test_a_memory_loaded_between_two_passes_of_a_bag_is_followed_in_the_second(
+        ros, xmem_package, scene, tmp_path):
+    memory = MemoryProbe(ros, xmem_package, memory_directory=tmp_path)
+    follow_two(memory, scene)
+    assert memory.call(SaveMemory, 'save_memory', path='two.safetensors').success
+    memory.show(scene(1), 100)
+    assert list(memory.call(LoadMemory, 'load_memory', path='two.safetensors').ids) == [1, 4]
+    assert set(memory.show(scene(0), 10)[1]) == {1, 4}
+    # Nothing asked for: the next pass ends them.
+    memory.show(scene(1), 100)
+    states = {obj: track.state for obj, track in memory.show(scene(0), 10)[1].items()}
+    assert states == {1: Track.REMOVED, 4: Track.REMOVED}
+    # A reset is a beginning too.
+    assert memory.call(Trigger, 'reset').success
+    assert 'went back by 90' in memory.process.output()
 
 
 def test_a_memory_of_too_many_objects_is_refused_and_stays(ros, xmem_package, scene, tmp_path):

@@ -221,3 +221,13 @@ def test_transport_hint_names_the_cure():
     assert transport_hint({'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}) == ''
     assert transport_hint({'FASTDDS_DEFAULT_PROFILES_FILE': 'p.xml'}) == ''
     assert transport_hint({'FASTRTPS_DEFAULT_PROFILES_FILE': 'p.xml'}) == ''
+
+
+def test_a_frame_that_is_used_before_its_turn_starts_the_timeline():
+    jump = TimeJump()
+    jump.check(10.0, 0.5)
+    assert not jump.ahead(10.4, 0.5) and not jump.ahead(9.8, 0.5) and not jump.ahead(0.0, 0.5)
+    assert 'went back by 8.000 s' in jump.ahead(2.0, 0.5)
+    assert [bool(jump.check(stamp, 0.5)) for stamp in (1.9, 2.0, 2.1)] == [False] * 3
+    jump.forget()
+    assert not jump.check(1.0, 0.5) and jump.check(0.1, 0.5)

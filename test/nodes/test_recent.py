@@ -51,3 +51,26 @@ def test_the_newest_image_of_a_stamp_is_taken_where_some_have_none():
 def test_without_any_labels_their_topic_is_named():
     with pytest.raises(PromptError, match='expected on /instances/labels, 0 are here'):
         recent_of([10, 20]).moment(0, by_track=True)
+
+
+def test_boxes_and_clicks_go_to_the_newest_image_with_instances_where_there_is_one():
+    recent = recent_of([10, 20, 30], [10, 20])
+    moment = recent.moment(0, by_track=False, by_instance=True)
+    assert (moment.messages, moment.labels) == (['image 1', 'image 2'], 'labels 1')
+    moment = recent_of([10, 20]).moment(0, by_track=False, by_instance=True)
+    assert (moment.messages, moment.labels) == (['image 1'], None)
+    moment = recent.moment(0, by_track=False)
+    assert (moment.messages, moment.labels) == (['image 2'], None)
+
+
+def test_a_moment_goes_on_with_what_came_while_it_waited():
+    recent = recent_of([10, 20, 30])
+    moment = recent.moment(20, by_track=False)
+    assert recent.going_on(moment) == moment
+    for stamp in (40, 50):
+        recent.images.put(stamp, f'image at {stamp}', 1)
+    assert recent.going_on(moment).messages == ['image 1', 'image 2', 'image at 40', 'image at 50']
+    # It holds what it began with, also when the ring has nothing of it any more.
+    recent.images.frames = 1
+    recent.images.put(60, 'image at 60', 1)
+    assert recent.going_on(moment).messages == ['image 1', 'image 2', 'image at 60']

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lies between a late click and the newest frame, and the ring of recent frames."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -69,9 +71,10 @@ def test_a_late_object_leaves_the_others_where_they_are(network, following):
     following.add([square(1, 10)], FRAMES[:1])
     for frame in FRAMES[1:5]:
         following.step(frame)
-    age = following.listing()[0].age
+    age, seen = following.listing()[0].age, following.tracker._core.frame
     following.add([square(2, 60)], FRAMES[1:5])
-    assert following.listing()[0].age == age + 2
+    assert following.tracker._core.frame == seen + 2
+    assert following.listing()[0].age == age, 'ages count published frames'
     assert following.ids == [1, 2]
     objects = {info.id: info for info in following.tracker.objects}
     assert objects[2].label == 'object 2'
@@ -131,3 +134,36 @@ def test_the_ring_starts_over_with_time():
     assert ring.stamps() == [10]
     ring.clear()
     assert len(ring) == 0 and ring.held_bytes == 0
+
+
+def test_an_object_is_new_and_of_age_zero_where_it_is_published_first(following):
+    following.step(FRAMES[0])
+    following.add([square(1, 10)], FRAMES[:1])
+    shown = following.step(FRAMES[1]).tracks
+    assert shown.ages.tolist() == [0]
+    following.add([square(2, 60)], FRAMES[:2])
+    shown = following.step(FRAMES[2]).tracks
+    assert shown.ages.tolist() == [1, 0]
+    assert following.step(FRAMES[3]).tracks.ages.tolist() == [2, 1]
+
+
+def test_a_loaded_object_is_as_old_as_it_was_before_an_image_comes(following, tmp_path):
+    following.add([square(1, 10)], FRAMES[:1])
+    for frame in FRAMES[:4]:
+        following.step(frame)
+    following.tracker.save(tmp_path / 'm')
+    following.load(tmp_path / 'm')
+    assert [(one.state, one.age) for one in following.listing()] == [(TrackState.LOST, 3)]
+
+
+def test_the_way_to_the_newest_frame_has_no_bounds_of_its_own(following, monkeypatch):
+    """What is small on the way is in view, and what is followed already is no object more."""
+    following.step(FRAMES[0])
+    following.add([square(1, 10), square(2, 60)], FRAMES[:1])
+    following.tracker.params = replace(following.tracker.params, max_objects=1, min_area=0.5)
+    given, real = [], following.tracker.step
+    monkeypatch.setattr(following.tracker, 'step', lambda image, mask=None, *more, **named: (
+        given.append(set(np.unique(mask).tolist()) - {0}),
+        real(image, mask, *more, **named))[1])
+    following.add([square(1, 20), square(2, 70)], [FRAMES[0]] * 3)
+    assert given == [{1, 2}, {1, 2}]

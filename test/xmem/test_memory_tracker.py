@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from xmem_cases import TINY
 
-from vos_ros.tracking.catch_up import bring_forward
 from vos_ros.tracking.engine import MemoryTracker
 from vos_ros.tracking.engine import parameter_table
 from vos_ros.tracking.memory_params import MemoryTrackerParams
@@ -308,16 +307,3 @@ def test_every_parameter_is_described() -> None:
     for row in table:
         assert len(row['description']) > 20
         assert row['min'] <= row['default'] <= row['max']
-
-
-def test_a_late_mask_is_brought_forward(tiny: Any) -> None:
-    mask = block((6, 4, 4)) > 0
-    frames = [frame(0), frame(0), frame(1)]
-    found = bring_forward(tiny, PARAMS, frames, {6: mask})
-    tracker = MemoryTracker(tiny, replace(PARAMS, mem_every=1))
-    tracker.step(frames[0], mask, [6])
-    tracker.step(frames[1])
-    assert np.array_equal(found[6], tracker.step(frames[2]).label_map == 6)
-    assert np.array_equal(bring_forward(tiny, PARAMS, frames[:1], {6: mask})[6], mask)
-    with pytest.raises(ValueError, match='no frames'):
-        bring_forward(tiny, PARAMS, [], {6: mask})

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import JumpThreshold
-from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.task import Future
 from std_msgs.msg import Header
@@ -38,7 +36,7 @@ from vos_ros.nodes.parameters import Table
 from vos_ros.nodes.priority import set_nice
 from vos_ros.nodes.run import NodeFailure
 from vos_ros.nodes.supervisor import Supervisor
-from vos_ros.nodes.timejump import TimeJump
+from vos_ros.nodes.timejump import Timeline
 from vos_ros.nodes.worker import Worker
 from vos_ros.tracking.tracks import StepResult
 
@@ -78,7 +76,8 @@ class TrackerNode(Node):
         self.input: ImageInput | None = None
         # Of the frame in work; a step may paint in it.  Worker's thread.
         self.labels = LabelMap(Header())
-        self._time_jump = TimeJump()
+        self.timeline = Timeline(
+            self, lambda: self.parameters['time_jump'], lambda: self.reset())
         # Services that await the worker must leave images and timers running beside them; in the
         # node's own group, which is exclusive, everything would stand still until they return.
         self.service_group = ReentrantCallbackGroup()
@@ -109,6 +108,10 @@ class TrackerNode(Node):
         May load and time networks; on a thread of its own.
         """
 
+    def still_meant(self, best: OperatingPoint, values: Values) -> bool:
+        """Return whether the best of the points in use is what parameters ask for."""
+        return True
+
     @abstractmethod
     def take_point(self, settings: Mapping[str, Any]) -> None:
         """Go on at an operating point, {} for the settings given.  Worker's thread; quick."""
@@ -138,6 +141,10 @@ class TrackerNode(Node):
         """Return more figures for /diagnostics.  Executor's thread."""
         return {}
 
+    def trouble(self) -> str:
+        """Return what is wrong beside images and computing, '' for nothing.  Executor's thread."""
+        return ''
+
     # What a subclass may call.
 
     def start(self) -> None:
@@ -145,10 +152,7 @@ class TrackerNode(Node):
         self.governing.prepare(self.parameters.values, wait=True)
         self.create_service(
             Trigger, '~/reset', self._on_reset, callback_group=self.service_group)
-        # Kept: the clock calls it by a pointer that keeps nothing alive.
-        self._jump_handle = self.get_clock().create_jump_callback(
-            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
-            post_callback=lambda jump: self._time_jump.clock_jumped())
+        self.timeline.listen()
         self.input = ImageInput(
             self, self.parameters['image_transport'], self.counters, self._on_arrival,
             self._on_input_died)
@@ -235,7 +239,7 @@ class TrackerNode(Node):
     async def _on_reset(
             self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         try:
-            await self.submit(self.reset)
+            await self.submit(self._reset_asked)
         except Exception as error:
             response.message = str(error)
             return response
@@ -253,6 +257,10 @@ class TrackerNode(Node):
     def _apply(self, values: Values) -> None:
         self.apply_parameters(values)
         self.governing.reapply()
+
+    def _reset_asked(self) -> None:
+        self.reset()
+        self.timeline.forget()
 
     def _on_worker_died(self, error: BaseException) -> None:
         self._fail(f'the worker ended: {type(error).__name__}: {error}')
@@ -274,15 +282,14 @@ class TrackerNode(Node):
                 frame = self.decode(arrival.message)
         except images.ImageError as error:
             self.counters.dropped_bad += 1
+            self.counters.unreadable(error)
             self.get_logger().error(f'image dropped: {error}', throttle_duration_sec=2.0)
             return
-        seconds = header.stamp.sec + header.stamp.nanosec * 1e-9
+        self.counters.unreadable(None)
         try:
-            jump = self._time_jump.check(seconds, self.parameters['time_jump'])
-            if jump:
-                self.get_logger().warning(f'{jump}: all tracks ended, new ids from here')
-                self.reset()
+            self.timeline.check(header)
             self.labels = LabelMap(header)
+            seconds = header.stamp.sec + header.stamp.nanosec * 1e-9
             result = self.step(frame, seconds or None)
         except Exception as error:
             self.counters.dropped_failed += 1
@@ -320,8 +327,10 @@ class TrackerNode(Node):
         self._supervisor.timed(timings)
         point = self.operating_point()
         self.governing.published(timings, step_ms, pipeline_ms, result.keyframe)
-        self.outputs.publish_latency(
-            self._latency(header, timings, step_ms, pipeline_ms, point))
+        self.outputs.publish_latency(Latency(
+            header=header, stages=list(timings), stage_ms=list(timings.values()),
+            pipeline_ms=pipeline_ms, step_ms=step_ms, operating_point=point,
+            **self.governing.message(), **self.counters.message()))
         published = time.perf_counter()
         self._supervisor.drawn(self.outputs.publish_overlay(
             header, frame, result, self.parameters['overlay_opacity'],
@@ -336,15 +345,3 @@ class TrackerNode(Node):
         stamp = header.stamp.sec * 10 ** 9 + header.stamp.nanosec
         age = (self.get_clock().now().nanoseconds - stamp) / 1e6
         return age if age >= 0 else math.nan
-
-    def _latency(self, header: Header, timings: dict[str, float], step_ms: float,
-                 pipeline_ms: float, point: str) -> Latency:
-        counters = self.counters
-        return Latency(
-            header=header, stages=list(timings), stage_ms=list(timings.values()),
-            pipeline_ms=pipeline_ms, step_ms=step_ms, operating_point=point,
-            **self.governing.message(),
-            frames_in=counters.frames_in, frames_processed=counters.processed,
-            dropped_busy=counters.dropped_busy, dropped_late=counters.dropped_late,
-            dropped_bad=counters.bad + counters.dropped_failed,
-            lost_transport=counters.lost_transport)

@@ -15,6 +15,8 @@ class FrameCounters:
     read, as of an unknown encoding.
     lost_transport counts images that were published and never arrived, which are not in
     frames_in.
+    unreadable_in_a_row: images, garbled ones too, that could not be read since the last one that
+    could; unreadable_why: what was wrong with the last of them.
     """
 
     frames_in: int = 0
@@ -25,6 +27,23 @@ class FrameCounters:
     dropped_bad: int = 0
     dropped_failed: int = 0
     lost_transport: int = 0
+    unreadable_in_a_row: int = 0
+    unreadable_why: str = ''
+
+    def unreadable(self, error: Exception | None) -> None:
+        """Note that an image could not be read, None that one could.  Any thread."""
+        if error is None:
+            self.unreadable_in_a_row = 0
+        else:
+            self.unreadable_why = str(error)
+            self.unreadable_in_a_row += 1
+
+    def message(self) -> dict[str, int]:
+        """Return the fields of ~/latency."""
+        return {'frames_in': self.frames_in, 'frames_processed': self.processed,
+                'dropped_busy': self.dropped_busy, 'dropped_late': self.dropped_late,
+                'dropped_bad': self.bad + self.dropped_failed,
+                'lost_transport': self.lost_transport}
 
     @property
     def bad(self) -> int:

@@ -87,7 +87,10 @@ class Governing:
             try:
                 governor = self._governor(values)
             except Exception as error:
-                kept = self.governor is not None
+                kept = self.governor is not None and self._node.still_meant(
+                    self.governor.points[0], values)
+                if self.governor is not None and not kept:
+                    self._node.submit_job(lambda: self._install(None))
                 self._node.get_logger().error(
                     f'no new operating points, {self.budget_ms:g} ms stay the latency budget: '
                     f'{error}' if kept else f'no latency budget: {error}')

@@ -163,6 +163,7 @@ class ImageInput:
             message = self._read(data)
         except CdrError as error:
             self._counters.dropped_garbled += 1
+            self._counters.unreadable(error)
             self._node.get_logger().error(f'message dropped: {error}', throttle_duration_sec=2.0)
             return
         stamp = message.header.stamp

@@ -85,6 +85,7 @@ class MemoryFile:
         self._writing: Future | None = None
         self._waiting: list[Any] = []
         self._saved = time.monotonic()
+        self.trouble = ''       # why the last saving failed
 
     def load(self) -> None:
         """Go on from the file, if there is one; a file that cannot be used is put aside.
@@ -96,6 +97,8 @@ class MemoryFile:
         """
         if self.path is None:
             return
+        if self.path.is_dir():
+            raise IsADirectoryError(f'memory_path {self.path}: is a folder, a file is needed')
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(self.path.parent, os.W_OK):
             raise PermissionError(f'memory_path {self.path}: the folder cannot be written')
@@ -113,16 +116,22 @@ class MemoryFile:
             self._log.info(f'memory loaded from {self.path}; objects followed: {ids}')
 
     def changed(self) -> None:
-        """Save now: objects came or went.  Worker's thread."""
+        """Save now: objects came or went.  Worker's thread.  Says in the log when it cannot."""
         if self.path is None:
             return
+        try:
+            self._save_next(self.path)
+        except Exception as error:      # what was changed is changed all the same
+            self._failed(self.path, error)
+
+    def _save_next(self, path: Path) -> None:
         self._saved = time.monotonic()
         # Where the disk is slower than the changes, one snapshot waits: the newest.  It waits at
         # the end of the row, behind what a service has written, perhaps to this very file.
         if self._writing is not None and self._writing.cancel():
             self._waiting.clear()
         self._waiting = [self._following.tracker.snapshot()]
-        self._writing = self._writer.submit(self._keep, self.path, self._waiting)
+        self._writing = self._writer.submit(self._keep, path, self._waiting)
 
     def tick(self) -> None:
         """Save when it is time and the last saving is done.  Worker's thread."""
@@ -132,10 +141,14 @@ class MemoryFile:
         if self._following.ids and (self._writing is None or self._writing.done()):
             self.changed()
 
-    def write(self, path: Path) -> 'Future[int]':
-        """Save to a file in the background; the future has its size.  Worker's thread."""
+    def write(self, path: Path, replace: bool = True) -> 'Future[int]':
+        """Save to a file in the background; the future has its size.  Worker's thread.
+
+        replace: whether a file that is there when its turn comes is written over; if not, the
+        future has a FileExistsError.
+        """
         snapshot = self._following.tracker.snapshot()
-        return self._writer.submit(self._write, path, snapshot)
+        return self._writer.submit(self._write, path, snapshot, replace)
 
     def close(self) -> None:
         """Save for the last time; nothing more may be written.  Worker's thread.
@@ -153,9 +166,16 @@ class MemoryFile:
     def _keep(self, path: Path, waiting: list[Any]) -> None:
         try:
             self._write(path, waiting.pop())
+            self.trouble = ''
         except Exception as error:
-            self._log.error(f'memory not saved to {path}: {error}', throttle_duration_sec=10.0)
+            self._failed(path, error)
 
-    def _write(self, path: Path, snapshot: Any) -> int:
+    def _failed(self, path: Path, error: Exception) -> None:
+        self.trouble = f'memory not saved to {path}: {error}'
+        self._log.error(self.trouble, throttle_duration_sec=10.0)
+
+    def _write(self, path: Path, snapshot: Any, replace: bool = True) -> int:
+        if not replace and path.exists():
+            raise FileExistsError(f'{path} exists; set overwrite to replace it')
         save_state(path, *snapshot)
         return path.stat().st_size

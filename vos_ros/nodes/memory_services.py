@@ -3,6 +3,7 @@
 """The memory tracker's services: a request waits for the worker, the executor goes on."""
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from typing import TYPE_CHECKING
@@ -51,12 +52,12 @@ class MemoryServices:
         self._directory = directory
         group = node.service_group
         for kind, name, answer in (
-                (AddObjects, 'add_objects', self._add),
                 (RemoveObjects, 'remove_objects', self._remove),
                 (ListObjects, 'list_objects', self._list),
                 (LoadMemory, 'load_memory', self._load)):
             node.create_service(kind, f'~/{name}', self._callback(name, answer),
                                 callback_group=group)
+        node.create_service(AddObjects, '~/add_objects', self._add_asked, callback_group=group)
         node.create_service(SaveMemory, '~/save_memory', self._save, callback_group=group)
 
     def _callback(self, name: str, answer: Callable[[Any, Any], None]) -> Any:
@@ -75,10 +76,20 @@ class MemoryServices:
             ) -> Any:
         try:
             answer(request, response)
-        except _REFUSALS as error:
+        except Exception as error:
             response = self._refused(name, response, error)
             self._tell(response)
         return response
+
+    async def _add_asked(self, request: Any, response: Any) -> Any:
+        """Hold the images that a request is about: when its turn comes they may be gone."""
+        held: Moment | Exception
+        try:
+            held = self._recent.moment(nanoseconds(request.stamp), *_by_instance(request.objects))
+        except PromptError as error:
+            held = error
+        return await self._callback(
+            'add_objects', lambda asked, answer: self._add(held, asked, answer))(request, response)
 
     def _tell(self, response: Any) -> None:
         """Fill in who is followed after the call, as far as the response has fields for it."""
@@ -103,10 +114,16 @@ class MemoryServices:
 
     # On the worker's thread.
 
-    def _add(self, request: Any, response: Any) -> None:
+    def _add(self, held: Moment | Exception, request: Any, response: Any) -> None:
         prompts = prompts_of(request.objects)
-        moment = self._recent.moment(
-            nanoseconds(request.stamp), any(prompt.track_id for prompt in prompts))
+        if isinstance(held, Exception):
+            raise held
+        moment = self._recent.going_on(held)
+        first, newest = moment.messages[0].header, moment.messages[-1].header
+        # The newest may be the first of a new timeline whose turn comes after this.
+        self._node.timeline.ahead(newest)
+        if self._node.timeline.before(first, newest):
+            raise PromptError('stamps went back since the image asked for: ask for a newer one')
         frames = self._frames(moment)
         taken = resolve(prompts, moment.scene(frames[0]), self._following.identities(),
                         request.replace)
@@ -160,6 +177,8 @@ class MemoryServices:
 
     def _load(self, request: Any, response: Any) -> None:
         self._following.load(path_inside(self._directory, request.path))
+        # Saved in another run, it may go on before the last image here, as when a bag starts over.
+        self._node.timeline.forget()
         self._file.changed()
         response.success = True
         self._tell(response)
@@ -174,7 +193,7 @@ class MemoryServices:
             if path.exists() and not request.overwrite:
                 raise FileExistsError(f'{path} exists; set overwrite to replace it')
             writing: Any = await self._node.submit(
-                lambda: (self._following.ids, self._file.write(path)))
+                lambda: (self._following.ids, self._file.write(path, request.overwrite)))
             response.ids = writing[0]
             response.bytes = await self._node.awaitable(writing[1])
         except Exception as error:
@@ -182,6 +201,13 @@ class MemoryServices:
         response.success = True
         response.path = str(path)
         return response
+
+
+def _by_instance(objects: Sequence[Any]) -> tuple[bool, bool]:
+    """Return whether prompts need an instance's mask, and whether they would rather have one."""
+    need = any(one.track_id for one in objects)
+    drawn = any(len(one.mask.data) or len(one.polygon) for one in objects)
+    return need, need or (not drawn and any(len(one.box) or len(one.points) for one in objects))
 
 
 def _label_map(taken: list[Designated]) -> Any:

@@ -140,13 +140,16 @@ class MemoryTrackerNode(TrackerNode):
         """
         params = tracker_params(values, self._model_side)
         frame = self._frame_size or _ASSUMED_SIZE
-        full = params.short_side or min(frame)
         known: list[SizeCost] = []
         if values['calibration_path']:
             known = read_calibration(
                 values['calibration_path'], threads=values['threads'],
                 digest=self._following.tracker.network.digest)
-        costs = [cost for cost in known if values['min_short_side'] <= min(cost.size) <= full]
+        full = params.short_side or min(frame)
+        if known and not params.short_side and self._frame_size is None:
+            full = min(known[0].size)       # made for the camera whose images are still to come
+        costs = [cost for cost in known if min(cost.size) == full
+                 or values['min_short_side'] <= min(cost.size) <= full]
         if known and (not costs or min(costs[0].size) != full):
             raise CalibrationError(f'{values["calibration_path"]}: lacks the short side {full}')
         for side in () if known else short_sides(full, values['min_short_side']):
@@ -161,6 +164,12 @@ class MemoryTrackerNode(TrackerNode):
             params.working_memory_min_frames, params.top_k, values['min_top_k'],
             params.long_term and params.read_long_term and values['may_skip_long_term']),
             values['max_frame_skip']), limits, bool(known)
+
+    def still_meant(self, best: OperatingPoint, values: Values) -> bool:
+        """Return whether points made before have the working size that is asked for now."""
+        frame = min(self._frame_size or _ASSUMED_SIZE)
+        full = tracker_params(values, self._model_side).short_side or frame
+        return min(int(best.settings['short_side']), frame) == min(full, frame)
 
     def take_point(self, settings: Mapping[str, Any]) -> None:
         """Go on at a working size and a memory cadence; the memories live on."""
@@ -202,6 +211,10 @@ class MemoryTrackerNode(TrackerNode):
                 'long_term_elements': usage.long_term_elements,
                 'recent_images': len(self._recent.images),
                 'recent_bytes': self._recent.held_bytes}
+
+    def trouble(self) -> str:
+        """Return why the memory was not saved."""
+        return self._file.trouble
 
     def _log_ceiling(self, size: tuple[int, int]) -> None:
         tracker = self._following.tracker

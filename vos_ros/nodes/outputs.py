@@ -30,7 +30,7 @@ _DEPTH = 5
 
 
 class Outputs:
-    """The publishers of a tracker node; all but the constructor may run on the worker's thread."""
+    """The publishers of a tracker node; what says nothing else may run on the worker's thread."""
 
     def __init__(self, node: Node) -> None:
         """Advertise everything."""
@@ -41,16 +41,18 @@ class Outputs:
         self._overlay = self._publisher(Image, '~/overlay')
         self._overlay_compressed = self._publisher(CompressedImage, '~/overlay/compressed')
         self._detections = None
-        self._label_info = None
         if messages.HAS_VISION_MSGS:
             self._detections = self._publisher(messages.Detection2DArray, '~/detections')
-            self._label_info = node.create_publisher(
-                messages.LabelInfo, '~/label_info',
-                QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
 
     def publish_classes(self, classes: Sequence[str], threshold: float) -> None:
-        """Publish the latched class names, where vision_msgs is installed."""
-        if self._label_info is not None:
+        """Advertise and publish the latched class names, where vision_msgs is installed.
+
+        Executor's thread, once: a topic that nothing ever comes on would be waited for in vain.
+        """
+        if messages.HAS_VISION_MSGS:
+            self._label_info = self._node.create_publisher(
+                messages.LabelInfo, '~/label_info',
+                QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
             header = Header(stamp=self._node.get_clock().now().to_msg())
             self._label_info.publish(messages.label_info(header, classes, threshold))
 

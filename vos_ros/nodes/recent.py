@@ -6,6 +6,7 @@ Kept as they came: neither decoded nor copied until a designation asks for one.
 """
 
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from rclpy.node import Node
@@ -87,13 +88,13 @@ class Recent:
         """Keep an image message."""
         self.images.put(nanoseconds(message.header.stamp), message, len(message.data))
 
-    def moment(self, stamp: int, by_track: bool) -> Moment:
+    def moment(self, stamp: int, by_track: bool, by_instance: bool = False) -> Moment:
         """Return the image of a stamp, in nanoseconds; 0 means the newest one.
 
-        by_track: the newest image of which the instance tracker's result is here.
-        Raises PromptError when there is no such image.
+        by_track: the newest image of which the instance tracker's result is here.  by_instance:
+        that one if there is one.  Raises PromptError when there is no such image.
         """
-        if not stamp and by_track:
+        if not stamp and (by_track or (by_instance and self._labelled())):
             stamp = self._newest_labelled()
         messages = self.images.since(stamp) if stamp else []
         if stamp and not messages:
@@ -108,10 +109,18 @@ class Recent:
             return Moment(messages, None, None)
         return Moment(messages, self._labels.at(stamp), self._tracks.at(stamp))
 
-    def _newest_labelled(self) -> int:
+    def going_on(self, moment: Moment) -> Moment:
+        """Return a moment with what has come since it was asked for."""
+        more = self.images.after(moment.messages[-1])
+        return replace(moment, messages=[*moment.messages, *more])
+
+    def _labelled(self) -> list[int]:
         have = set(self.images.stamps())
-        labelled = [stamp for stamp in self._labels.stamps() if stamp and stamp in have]
-        if not labelled and 0 in have:
+        return [stamp for stamp in self._labels.stamps() if stamp and stamp in have]
+
+    def _newest_labelled(self) -> int:
+        labelled = self._labelled()
+        if not labelled and 0 in self.images.stamps():
             raise PromptError(
                 'the images have stamp zero: which labels of the instance tracker belong to which '
                 'image cannot be told; give a mask, box, points or polygon, or have the camera '

@@ -103,6 +103,11 @@ class Supervisor:
         if node.failures_in_a_row:
             return Status('processing', WARN, f'{node.failures_in_a_row} images in a row failed',
                           values)
+        if counters.unreadable_in_a_row:
+            return Status('processing', WARN, f'{counters.unreadable_in_a_row} images in a row '
+                          f'could not be read, the last: {counters.unreadable_why}', values)
+        if node.trouble():
+            return Status('processing', WARN, node.trouble(), values)
         governor = node.governing.governor
         if governor is not None and governor.unmet:
             return Status('processing', WARN, governor.unmet, values)

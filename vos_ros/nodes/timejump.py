@@ -2,6 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time that goes back: a bag that starts over, a simulation that is reset."""
 
+from collections.abc import Callable
+
+from rclpy.clock import JumpThreshold
+from rclpy.duration import Duration
+from rclpy.node import Node
+from std_msgs.msg import Header
+
 
 class TimeJump:
     """Finds the one frame at which a new timeline starts.
@@ -35,3 +42,59 @@ class TimeJump:
         if last is not None:
             self._last = max(last, stamp)
         return ''
+
+    def ahead(self, stamp: float, threshold: float) -> str:
+        """Return the same of a frame whose turn is still to come.
+
+        What it says is kept only when it starts a new timeline, which is then not started again.
+        """
+        if not stamp or self._last is None or self._last - stamp <= threshold:
+            return ''
+        last, self._last = self._last, stamp
+        return f'stamps went back by {last - stamp:.3f} s'
+
+    def forget(self) -> None:
+        """Take the next frame for the first: what is followed now may go on in any timeline."""
+        self._last, self._clock_jumped = None, False
+
+
+class Timeline:
+    """Ends all tracks of a node where a new timeline starts.  Used on the worker's thread."""
+
+    def __init__(self, node: Node, threshold: Callable[[], float],
+                 end: Callable[[], None]) -> None:
+        """Take what ends all tracks.  threshold: see `TimeJump.check`."""
+        self._node, self._threshold, self._end = node, threshold, end
+        self._jump = TimeJump()
+
+    def listen(self) -> None:
+        """Hear of jumps of the node's clock."""
+        # Kept: the clock calls it by a pointer that keeps nothing alive.
+        self._handle = self._node.get_clock().create_jump_callback(
+            JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1)),
+            post_callback=lambda jump: self._jump.clock_jumped())
+
+    def check(self, header: Header) -> None:
+        """Look at a frame whose turn it is."""
+        self._told(self._jump.check(_seconds(header), self._threshold()))
+
+    def ahead(self, header: Header) -> None:
+        """Look at a frame that is used before its turn."""
+        self._told(self._jump.ahead(_seconds(header), self._threshold()))
+
+    def before(self, one: Header, other: Header) -> bool:
+        """Return whether a frame is of an earlier timeline than one that came after it."""
+        return bool(_seconds(other)) and _seconds(one) - _seconds(other) > self._threshold()
+
+    def forget(self) -> None:
+        """Take the next frame for the first one."""
+        self._jump.forget()
+
+    def _told(self, jump: str) -> None:
+        if jump:
+            self._node.get_logger().warning(f'{jump}: all tracks ended, new ids from here')
+            self._end()
+
+
+def _seconds(header: Header) -> float:
+    return header.stamp.sec + header.stamp.nanosec * 1e-9

@@ -108,6 +108,10 @@ class MemoryTracker:
         """Return whether `new_ids` has none left: see `reset`."""
         return self._table.exhausted
 
+    def age(self, info: ObjectInfo) -> int:
+        """Return for how many frames an object has been followed, 0 on its first."""
+        return max(0, self._frame - info.born)
+
     def new_ids(self, count: int = 1) -> list[int]:
         """Give ids that nobody has had in this run; ValueError when too few are left."""
         return self._table.new_ids(count)
@@ -117,7 +121,8 @@ class MemoryTracker:
         self._table.check_new(obj)
 
     def step(self, image: NDArray[np.uint8], mask: NDArray | None = None,
-             objects: Sequence[int | ObjectInfo] | None = None, end: bool = False) -> StepResult:
+             objects: Sequence[int | ObjectInfo] | None = None, end: bool = False,
+             counted: bool = True) -> StepResult:
         """Process the next frame.
 
         image: uint8 [H, W, 3] RGB, rows may be strided, any size.
@@ -127,6 +132,8 @@ class MemoryTracker:
             empty plane for a followed object says that it is not in view.
         objects: ids or ObjectInfo of the objects in the mask; needed for planes.
         end: True on a last frame: no memory is updated.
+        counted: whether ages count this frame; an object that is new on one
+            that they do not is 0 old on the next one that they do.
 
         All or nothing: raises ValueError that names what is wrong with the image or the mask (its
         shape, an unknown or used id, an empty mask of a new object, too many objects), and the
@@ -138,7 +145,10 @@ class MemoryTracker:
         height, width = image.shape[:2]
         given = None if mask is None else self._check(designate(mask, objects, (height, width)))
         self.clock.start()
-        self._frame += 1
+        # The number of the frame, or of the next that is counted.
+        number = self._frame + 1
+        if counted:
+            self._frame = number
         if given is None and not len(self._table):
             self._probabilities = None
             return self._result(None, np.zeros((height, width), np.uint16), False)
@@ -155,7 +165,7 @@ class MemoryTracker:
                 [info.id for info in given.objects], end)
             # Only now: the network may have failed.
             for info in new:
-                self._table.add(replace(info, born=self._frame))
+                self._table.add(replace(info, born=number))
         grid = self._core.grid or (0, 0)
         self._largest = max(self._largest, grid, key=lambda g: g[0] * g[1])
         self._probabilities = result.probabilities
@@ -217,14 +227,14 @@ class MemoryTracker:
             class_ids=np.array([info.class_id for info in rows], np.int32)[order],
             labels=tuple(rows[i].label for i in order), scores=scores[order],
             states=np.array(states + [TrackState.REMOVED] * gone, np.uint8)[order],
-            ages=np.array([self._frame - info.born for info in rows], np.uint32)[order],
+            ages=np.array([self.age(info) for info in rows], np.uint32)[order],
             boxes=boxes[order], areas=areas[order])
         return StepResult(tracks, label_map, remembered, self.clock.finish())
 
     def _state(self, info: ObjectInfo, area: int) -> TrackState:
         if not area:
             return TrackState.LOST
-        return TrackState.NEW if info.born == self._frame else TrackState.TRACKED
+        return TrackState.NEW if info.born >= self._frame else TrackState.TRACKED
 
     def remove(self, objects: Sequence[int], undo: bool = False) -> None:
         """Stop following objects; the next step reports them REMOVED, once.

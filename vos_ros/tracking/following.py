@@ -54,7 +54,8 @@ class Following:
     def listing(self) -> list[Followed]:
         """Return the objects followed by ascending id, with their state on the last frame."""
         return [
-            Followed(info.id, info.label, *self._seen.get(info.id, (TrackState.LOST, 0)))
+            Followed(info.id, info.label, *self._seen.get(
+                info.id, (TrackState.LOST, self.tracker.age(info))))
             for info in sorted(self.tracker.objects, key=lambda info: info.id)]
 
     def identities(self) -> Identities:
@@ -97,10 +98,10 @@ class Following:
         if len(frames) > 1:
             newest = self._brought_forward(given, infos, frames)
         new = {info.id for info in infos} - set(self.ids)
-        self._unpublished(self.tracker.step(frames[0], given, infos))
+        self._unpublished(self.tracker.step(frames[0], given, infos, counted=False))
         if newest is not None:
             try:
-                self._unpublished(self.tracker.step(frames[-1], newest, infos))
+                self._unpublished(self.tracker.step(frames[-1], newest, infos, counted=False))
             except Exception:
                 self.tracker.remove(list(new), undo=True)
                 self._forget()
@@ -133,7 +134,10 @@ class Following:
     def _brought_forward(
             self, given: NDArray[np.uint16], infos: Sequence[ObjectInfo],
             frames: Sequence[Image]) -> NDArray[np.uint16]:
-        scout = MemoryTracker(self.tracker.network, self.tracker.params)
+        # An object may be small on the way, and is new here though it may be followed already.
+        params = self.tracker.params
+        scout = MemoryTracker(self.tracker.network, replace(
+            params, min_area=0.0, max_objects=max(params.max_objects, len(infos))))
         result = scout.step(frames[0], given, infos)
         for frame in frames[1:]:
             result = scout.step(frame)

@@ -70,6 +70,15 @@ class StampRing(Generic[Item]):
                 return [item for _, item, _ in entries[index:]]
         return []
 
+    def after(self, item: Item) -> list[Item]:
+        """Return all that came after this very item: everything, when it is kept no more."""
+        with self._lock:
+            entries = list(self._entries)
+        for index in range(len(entries) - 1, -1, -1):
+            if entries[index][1] is item:
+                return [later for _, later, _ in entries[index + 1:]]
+        return [later for _, later, _ in entries]
+
     def stamps(self) -> list[int]:
         """Return the stamps kept, in the order in which they came."""
         with self._lock:
