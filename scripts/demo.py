@@ -197,6 +197,19 @@ def parse_box(text: str) -> list[float]:
     return box
 
 
+def frame_at(video: str, at: float) -> int:
+    """Return the number of the frame that is nearest to a second of the video."""
+    source = open_source(video)
+    begin, best, nearest = None, 0, float('inf')
+    for number, frame in enumerate(source):
+        begin = frame.seconds if begin is None else begin
+        off = abs(frame.seconds - begin - at)
+        if off >= nearest:
+            break
+        best, nearest = number, off
+    return best
+
+
 def play_memory(video: str, args: argparse.Namespace, box: list[float], at: float) -> str:
     """Follow one object through the video; return what became of it, and the times."""
     names = {'output': 'memory.mp4', 'contact_sheet': 'memory_sheet.png',
@@ -220,7 +233,7 @@ def play_memory(video: str, args: argparse.Namespace, box: list[float], at: floa
             nodes,
             {'source': video, 'min_subscribers': 2, 'max_frames': args.frames,
              'lockstep': 'header' if every else 'off'},
-            files, args.memory_model, args.threads, box, round(at * rate),
+            files, args.memory_model, args.threads, box, frame_at(video, at),
             None if every else at, progress, rate)
     finally:
         nodes.stop()
@@ -284,7 +297,9 @@ def main() -> int:
             text = play_memory(video, args, box, args.at)
             print(f'\n{text}\n\n[demo] {time.monotonic() - started:.1f} s', flush=True)
             made += ['memory.mp4', *(['beside.mp4'] if args.pace == 'every' else [])]
-        elif not box:
+        elif box:
+            print('[demo] BOX is for videos and bags: a webcam shows something else by then')
+        else:
             print('[demo] name an object to follow it: make demo VIDEO=... BOX=x1,y1,x2,y2 '
                   'AT=seconds')
     except KeyboardInterrupt:

@@ -16,6 +16,7 @@ from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from std_msgs.msg import Empty
+from std_msgs.msg import Header
 
 from vos_ros.nodes import images
 from vos_ros.nodes.sources import open_source
@@ -76,6 +77,27 @@ def test_folder_loop_limit_and_compressed(ros, tmp_path, scene):
     packed = ros.received['/image/compressed']
     assert [m.header.stamp for m in packed] == [m.header.stamp for m in got]
     assert np.abs(images.from_compressed(packed[1]).astype(int) - scene(5)).mean() < 4
+
+
+def test_compressed_images_follow_the_remapping_of_images(ros):
+    ros.listen(CompressedImage, '/cam/image_raw/compressed')
+    process = ros.start('video_source', {'image': '/cam/image_raw'}, source='pattern', width=64,
+                        max_frames=4, compressed=True, min_subscribers=1)
+    ros.until(lambda: len(ros.received['/cam/image_raw/compressed']) == 4, 20)
+    assert process.wait() == 0
+
+
+def test_lockstep_waits_for_each_of_two_images_with_one_stamp(ros, tmp_path, scene):
+    cv2.imwrite(str(tmp_path / '1.png'), scene(0))
+    ros.listen(Image, '/image')
+    consumed = ros.publisher(Header, '/consumed')
+    ros.start('video_source', source=tmp_path, loop=True, max_frames=3, stamps='file',
+              lockstep='header', min_subscribers=1, lockstep_timeout=60.0)
+    for count in (1, 2, 3):
+        ros.until(lambda count=count: len(ros.received['/image']) >= count, 20)
+        ros.spin(0.3)
+        assert len(ros.received['/image']) == count, 'it did not wait'
+        consumed.publish(ros.received['/image'][-1].header)
 
 
 def test_pattern_at_a_rate_and_size(ros):
@@ -157,6 +179,11 @@ def test_chain_from_video_to_overlay_file_loses_nothing(
         | {'finished': '/video_source/finished'},
         output=out / 'overlay.mp4', contact_sheet=out / 'sheet.png', summary=out / 'summary.json')
     tracker = ros.start('instance_tracker', model_path=tiny_package, **eager)
+    # The source waits for those who hear images; that they hear each other it cannot see.
+    ros.until(lambda: all(
+        ros.node.count_publishers(topic) and ros.node.count_subscribers(topic)
+        for topic in ('/instance_tracker/labels', '/instance_tracker/tracks')), 20)
+    ros.spin(0.5)
     source = ros.start('video_source', {'consumed': '/overlay/written'}, source=video,
                        lockstep='header', min_subscribers=2)
     assert source.wait(40) == 0

@@ -10,8 +10,10 @@ from typing import Any
 class StampMatcher:
     """Collects one message of each topic for each stamp; exact stamps only.
 
-    Results carry the stamp of their image, so equality is enough.  Old stamps leave by the order
-    in which they came, not by their value, so a bag that starts over does not starve it.
+    Results carry the stamp of their image, so equality is enough.  Each topic's messages come in
+    order: what began before a set that is complete never will be, and leaves.  By the order in
+    which they came, not by value, so a bag that starts over does not starve it; a message whose
+    stamp and topic are there already begins a set anew.
 
     topics: names of what makes a set complete.  capacity: most incomplete sets that are kept.
     evicted: how many incomplete sets had to leave so far.
@@ -35,10 +37,14 @@ class StampMatcher:
         """
         if topic not in self._topics:
             raise KeyError(topic)
+        if topic in self._sets.get(stamp, {}):
+            del self._sets[stamp]
+            self.evicted += 1
         group = self._sets.setdefault(stamp, {})
         group[topic] = message
         if group.keys() == self._topics:
-            del self._sets[stamp]
+            while self._sets.popitem(last=False)[0] != stamp:
+                self.evicted += 1
             return group
         while len(self._sets) > self._capacity:
             self._sets.popitem(last=False)

@@ -55,7 +55,7 @@ class OverlayNode(Node):
         self._images_in = 0
         self._refused = 0
         self._finished = False
-        self._last = time.monotonic()
+        self._last = self._drawn = time.monotonic()
         self._told = 0
         self._stopped = False
         compressed = value['image_transport'] == 'compressed'
@@ -127,6 +127,7 @@ class OverlayNode(Node):
         rows = messages.tracks_of(tracks)
         picture = draw_tracks(frame, images.to_labels(labels), rows, self.parameters['opacity'])
         stamp = image.header.stamp
+        self._drawn = time.monotonic()
         self._recorder.add(picture, stamp.sec + stamp.nanosec / 1e9, rows)
 
     def _on_latency(self, message: Latency) -> None:
@@ -142,7 +143,7 @@ class OverlayNode(Node):
         idle = time.monotonic() - self._last
         limit = self.parameters['idle_exit']
         if (self._finished and idle > _SETTLE) \
-                or (limit and self._recorder.written and idle > limit):
+                or (limit and self._recorder.written and time.monotonic() - self._drawn > limit):
             raise NodeDone
 
     def _tell(self) -> None:

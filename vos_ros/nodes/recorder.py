@@ -3,6 +3,7 @@
 """Pictures into a video file, a contact sheet and a summary; knows no ROS."""
 
 from collections import Counter
+from collections import deque
 from collections.abc import Mapping
 import json
 from pathlib import Path
@@ -21,6 +22,8 @@ _SHEET_PICTURES = 24
 _SHEET_WIDTH = 480
 # So many pictures are looked at before the file's frame rate is fixed.
 _RATE_PICTURES = 8
+# Times are those of the last frames, or a recording of days would fill the memory.
+_TIMED_FRAMES = 20000
 
 
 class Recorder:
@@ -44,7 +47,7 @@ class Recorder:
         self._keep_every = 1
         self._frames_of: Counter[int] = Counter()
         self._label_of: dict[int, str] = {}
-        self._stages: dict[str, list[float]] = {}
+        self._stages: dict[str, deque[float]] = {}
         self.written = 0
 
     def add(self, picture: NDArray[np.uint8], seconds: float, tracks: Tracks) -> None:
@@ -68,7 +71,7 @@ class Recorder:
         """Take the milliseconds of a frame's stages."""
         for name, spent in stages.items():
             if spent == spent:  # not NaN
-                self._stages.setdefault(name, []).append(spent)
+                self._stages.setdefault(name, deque(maxlen=_TIMED_FRAMES)).append(spent)
 
     def close(self) -> None:
         """Write what is left, and the contact sheet."""

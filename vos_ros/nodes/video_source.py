@@ -56,8 +56,10 @@ class VideoSourceNode(Node):
         self._images = self.create_publisher(
             Image, 'image', profile, qos_overriding_options=overriding)
         self._infos = self.create_publisher(CameraInfo, 'camera_info', profile)
+        # Beside the images wherever these are remapped to, where subscribers look for it.
         self._compressed = self.create_publisher(
-            CompressedImage, 'image/compressed', profile) if value['compressed'] else None
+            CompressedImage, self.resolve_topic_name('image') + '/compressed', profile,
+            qos_overriding_options=overriding) if value['compressed'] else None
         self._finished = self.create_publisher(
             Empty, '~/finished',
             QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
@@ -103,7 +105,8 @@ class VideoSourceNode(Node):
                 if self._stopping.is_set() or not self.context.ok():
                     return
                 self._publish(frame)
-                if self.parameters['lockstep'] == 'off':
+                if self.parameters['lockstep'] == 'off' and (
+                        self.parameters['rate'] or not self._source.live):
                     due = begin + self._published / self._rate
                     self._stopping.wait(max(0.0, due - time.monotonic()))
             seconds = time.monotonic() - begin
@@ -170,6 +173,9 @@ class VideoSourceNode(Node):
         header.stamp = self.get_clock().now().to_msg() if self.parameters['stamps'] == 'now' \
             else _stamp(frame)
         message.header = header
+        with self._condition:
+            # The one before may have had the same stamp.
+            self._consumed = None
         self._images.publish(message)
         # Width and height only: K = 0 says that the camera is not calibrated.
         self._infos.publish(CameraInfo(

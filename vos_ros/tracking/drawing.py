@@ -68,13 +68,13 @@ def contact_sheet(
     """
     if not images:
         raise ValueError('a contact sheet needs at least one image')
-    height = max(round(width * image.shape[0] / image.shape[1]) for image in images)
+    heights = [max(1, round(width * image.shape[0] / image.shape[1])) for image in images]
+    height = max(heights)
     rows = -(-len(images) // columns)
     columns = min(columns, len(images))
     sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
     for index, image in enumerate(images):
-        small = cv2.resize(image, (width, round(width * image.shape[0] / image.shape[1])),
-                           interpolation=cv2.INTER_AREA)
+        small = cv2.resize(image, (width, heights[index]), interpolation=cv2.INTER_AREA)
         top, left = index // columns * height, index % columns * width
         sheet[top:top + small.shape[0], left:left + width] = small
     return sheet
