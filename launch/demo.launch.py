@@ -7,8 +7,8 @@ from launch.actions import Shutdown
 
 from vos_ros.nodes import launching
 
-# Whatever a params_file for a robot says of its camera: the source publishes raw images.
-RAW = {'image_transport': 'raw'}
+# Whatever a params_file for a robot says: the source publishes raw images, with the wall's time.
+OURS = {'image_transport': 'raw', 'use_sim_time': False}
 
 
 def end_on_failure(event, _context):
@@ -44,8 +44,8 @@ def generate_launch_description():
               'rate': launching.number('rate'), 'lockstep': launching.text('lockstep'),
               'max_frames': launching.integer('max_frames'), 'min_subscribers': 2}],
             [('consumed', 'overlay/written')], on_exit=end_on_failure),
-        *launching.tracker('instance_tracker', parameters=RAW, at_end=end_without_tracker),
+        *launching.tracker('instance_tracker', parameters=OURS, at_end=end_without_tracker),
         launching.overlay(
-            'instance_tracker', {'fps': launching.number('fps'), **RAW},
+            'instance_tracker', {'fps': launching.number('fps'), **OURS},
             [('finished', 'video_source/finished')], on_exit=Shutdown()),
     ])

@@ -267,7 +267,8 @@ def main() -> int:
     args = parser.parse_args()
     # However it is ended, nodes must not stay behind.
     for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)
+        if signal.getsignal(ending) != signal.SIG_IGN:      # as nohup has it
+            signal.signal(ending, signal.default_int_handler)
     # This demo and other nodes of this machine or network do not see each other.
     os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')

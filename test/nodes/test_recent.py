@@ -57,10 +57,23 @@ def test_boxes_and_clicks_go_to_the_newest_image_with_instances_where_there_is_o
     recent = recent_of([10, 20, 30], [10, 20])
     moment = recent.moment(0, by_track=False, by_instance=True)
     assert (moment.messages, moment.labels) == (['image 1', 'image 2'], 'labels 1')
+    # One that is long gone by is not what anybody means by the newest.
+    late = recent_of([10, 20, 10 ** 9], [10, 20])
+    assert late.moment(0, by_track=False, by_instance=True).messages == ['image 2']
     moment = recent_of([10, 20]).moment(0, by_track=False, by_instance=True)
     assert (moment.messages, moment.labels) == (['image 1'], None)
     moment = recent.moment(0, by_track=False)
     assert (moment.messages, moment.labels) == (['image 2'], None)
+
+
+def test_labels_that_come_after_the_request_count():
+    recent = recent_of([10, 20])
+    moment = recent.moment(10, by_track=True)
+    assert moment.labels is None
+    recent._labels.put(10, 'labels', 1)
+    recent._tracks.put(10, 'tracks', 1)
+    moment = recent.going_on(moment)
+    assert (moment.labels, moment.tracks) == ('labels', 'tracks')
 
 
 def test_a_moment_goes_on_with_what_came_while_it_waited():

@@ -11,6 +11,7 @@ from vos_ros.tracking.engine import MemoryTracker
 from vos_ros.tracking.following import Following
 from vos_ros.tracking.memory_params import MemoryTrackerParams
 from vos_ros.tracking.prompts import Designated
+from vos_ros.tracking.token_store import TokenStore
 from vos_ros.tracking.tracks import TrackState
 
 FRAMES = [np.zeros((64, 96, 3), np.uint8)] * 3
@@ -65,28 +66,39 @@ def test_whatever_call_fails_nothing_is_added_and_all_goes_on(followed, count):
         assert set(tracks.states[-2:].tolist()) <= {TrackState.NEW, TrackState.LOST}
 
 
-def test_memory_that_runs_out_while_a_frame_is_written_adds_nothing(monkeypatch):
+@pytest.mark.parametrize('where', ['prototypes', 'room', 'rows'])
+def test_memory_that_runs_out_while_a_frame_is_written_adds_nothing(monkeypatch, where):
     network = RandomNetwork()
     following = Following(MemoryTracker(network, MemoryTrackerParams(
         mem_every=1, short_side=0, working_memory_max_frames=4, working_memory_min_frames=2,
         num_prototypes=8)))
+    real = TokenStore.rewrite
     following.step(FRAMES[0])
     following.add([square(1)], FRAMES[:1])
     for frame in FRAMES[:2]:
         following.step(frame)
-    real, calls = memory.prototypes_of, []
+    calls = []
 
     def no_room(*given):
         calls.append(given)
-        raise MemoryError('no room for prototypes')
+        raise MemoryError('no room')
 
-    monkeypatch.setattr(memory, 'prototypes_of', no_room)
-    with pytest.raises(MemoryError):
-        following.add([square(2)], FRAMES[:1])
+    target, name = {'prototypes': (memory, 'prototypes_of'), 'room': (TokenStore, 'reserve'),
+                    'rows': (TokenStore, 'rewrite')}[where]
+    with monkeypatch.context() as patch:
+        patch.setattr(target, name, no_room)
+        if where == 'rows':         # taking back what was added has to succeed
+            patch.setattr(TokenStore, 'keep', lambda self, index: real(
+                self, 0, index))
+        with pytest.raises(MemoryError):
+            following.add([square(2)], FRAMES[:1])
     assert calls and following.ids == [1]
-    monkeypatch.setattr(memory, 'prototypes_of', real)
+    held = following.tracker._core.memory
+    assert list(held.store.objects) == held.objects == [1]
+    assert held.store.size == held.long_term_size + sum(f.count for f in held.frames)
     for _ in range(6):
         assert following.step(FRAMES[0]).tracks.ids.tolist() == [1]
+        assert held.store.size == held.long_term_size + sum(f.count for f in held.frames)
     following.add([square(2)], FRAMES[:1])
     assert following.step(FRAMES[0]).tracks.ids.tolist() == [1, 2]
 

@@ -69,6 +69,10 @@ def test_released_weights_fill_the_backbone(data, tmp_path, suffix):
     with pytest.raises(ConfigError, match=r'topformer\..*weights of another network'):
         trainer(data, tmp_path / 'run', network=TINY | {'backbone': 'seaformer_tiny'},
                 weights=str(path))
+    (tmp_path / 'pointer.safetensors').write_text('version https://git-lfs.github.com/spec/v1')
+    with pytest.raises(ConfigError, match=r'pointer\.safetensors: is no safetensors file'):
+        trainer(data, tmp_path / 'run', network=network,
+                weights=str(tmp_path / 'pointer.safetensors'))
     with pytest.raises(ConfigError, match=r'none\.pth: no such file'):
         trainer(data, tmp_path / 'run', network=network, weights=str(tmp_path / 'none.pth'))
 

@@ -71,9 +71,12 @@ def cut_instances(images: Iterable[MaskedImage], min_side: int = 24, max_side: i
 def fetch_stamps(cache: str | os.PathLike[str]) -> Path:
     """Return the stamps folder below `cache`, downloading Debian's package there when absent.
 
+    A folder that is the stamps' own is returned as it is.
     Uses apt-get download and dpkg-deb, nothing is installed. Raises DataError saying what to do
     where these programs are missing or the download fails.
     """
+    if Path(cache).is_dir() and Path(cache).parts[-2:] == Path(_STAMPS_FOLDER).parts[-2:]:
+        return Path(cache)
     root = Path(cache) / STAMPS_PACKAGE
     folder = root / _STAMPS_FOLDER
     if folder.is_dir():

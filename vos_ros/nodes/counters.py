@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass
 class FrameCounters:
-    """Counts since the node started; each field has one writing thread.
+    """Counts since the node started; each field but the unreadable ones has one writing thread.
 
     frames_in = processed + dropped_busy + dropped_late + bad + dropped_failed + those still under
     way.

@@ -4,6 +4,7 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import contextlib
 from pathlib import Path
 from typing import Any
 from typing import TYPE_CHECKING
@@ -83,11 +84,9 @@ class MemoryServices:
 
     async def _add_asked(self, request: Any, response: Any) -> Any:
         """Hold the images that a request is about: when its turn comes they may be gone."""
-        held: Moment | Exception
-        try:
+        held = None
+        with contextlib.suppress(PromptError):
             held = self._recent.moment(nanoseconds(request.stamp), *_by_instance(request.objects))
-        except PromptError as error:
-            held = error
         return await self._callback(
             'add_objects', lambda asked, answer: self._add(held, asked, answer))(request, response)
 
@@ -114,11 +113,11 @@ class MemoryServices:
 
     # On the worker's thread.
 
-    def _add(self, held: Moment | Exception, request: Any, response: Any) -> None:
+    def _add(self, held: Moment | None, request: Any, response: Any) -> None:
         prompts = prompts_of(request.objects)
-        if isinstance(held, Exception):
-            raise held
-        moment = self._recent.going_on(held)
+        # What was not here when it was asked for may have come since.
+        moment = self._recent.going_on(held) if isinstance(held, Moment) else self._recent.moment(
+            nanoseconds(request.stamp), *_by_instance(request.objects))
         first, newest = moment.messages[0].header, moment.messages[-1].header
         # The newest may be the first of a new timeline whose turn comes after this.
         self._node.timeline.ahead(newest)

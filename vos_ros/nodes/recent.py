@@ -25,6 +25,8 @@ LABELS = 'instances/labels'
 TRACKS = 'instances/tracks'
 # A Track is about this large as a Python object.
 _TRACK_BYTES = 1000
+# Nanoseconds by which an image with instances may be older than the newest to stand for it.
+_HARDLY_OLDER = 500_000_000
 
 
 def nanoseconds(stamp: Any) -> int:
@@ -38,12 +40,13 @@ class Moment:
 
     messages: image messages, the one asked for first, the newest last.  labels, tracks: of the
     instance tracker for the first image, None where there are none or where its stamp is zero:
-    those of stamp zero are of any image.
+    those of stamp zero are of any image.  stamp: of the first image, nanoseconds.
     """
 
     messages: list[Any]
     labels: Any
     tracks: Any
+    stamp: int = 0
 
     def scene(self, image: Any) -> Scene:
         """Return what prompts are about; image: uint8 [H, W, 3] of the first message."""
@@ -92,10 +95,15 @@ class Recent:
         """Return the image of a stamp, in nanoseconds; 0 means the newest one.
 
         by_track: the newest image of which the instance tracker's result is here.  by_instance:
-        that one if there is one.  Raises PromptError when there is no such image.
+        that one if it is hardly older than the newest.  Raises PromptError when there is no such
+        image.
         """
-        if not stamp and (by_track or (by_instance and self._labelled())):
+        if not stamp and by_track:
             stamp = self._newest_labelled()
+        elif not stamp and by_instance:
+            newest, labelled = self.images.newest(), self._labelled()
+            if newest is not None and labelled and newest[0] - labelled[-1] <= _HARDLY_OLDER:
+                stamp = labelled[-1]
         messages = self.images.since(stamp) if stamp else []
         if stamp and not messages:
             raise PromptError(self._unknown(stamp))
@@ -107,12 +115,16 @@ class Recent:
             messages = [message]
         if not stamp:
             return Moment(messages, None, None)
-        return Moment(messages, self._labels.at(stamp), self._tracks.at(stamp))
+        return Moment(messages, self._labels.at(stamp), self._tracks.at(stamp), stamp)
 
     def going_on(self, moment: Moment) -> Moment:
         """Return a moment with what has come since it was asked for."""
         more = self.images.after(moment.messages[-1])
-        return replace(moment, messages=[*moment.messages, *more])
+        labels, tracks = moment.labels, moment.tracks
+        if moment.stamp:
+            labels = self._labels.at(moment.stamp) if labels is None else labels
+            tracks = self._tracks.at(moment.stamp) if tracks is None else tracks
+        return replace(moment, messages=[*moment.messages, *more], labels=labels, tracks=tracks)
 
     def _labelled(self) -> list[int]:
         have = set(self.images.stamps())

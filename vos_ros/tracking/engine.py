@@ -302,8 +302,9 @@ class MemoryTracker:
         """Go on from a saved memory under the same ids; returns the objects followed.
 
         Objects followed until now are dropped.  Raises MemoryFileError (a file that is damaged,
-        of another version, or of another network), FileNotFoundError, and ValueError for a sound
-        file with more than `max_objects`; the tracker is then as before.
+        of another version, or of another network), FileNotFoundError, OSError for one that may
+        not be read, and ValueError for a sound file with more than `max_objects`; the tracker is
+        then as before.
         """
         arrays, meta = load_state(path)
         if meta.get('network') != self.network.digest:

@@ -182,25 +182,28 @@ class Memory:
         made = prototypes_of(
             self.store, index, [(visible[g.key], g.objects) for g in self.groups],
             self.params.num_prototypes)
+        self._release(frames, {'stored': made.stored, 'values': made.values})
         for group in self.groups:
             group.long_term = np.concatenate(
                 [group.long_term, visible[group.key][made.chosen]])
         self.consolidations += 1
         self.events.append({'what': 'consolidate', 'candidates': len(index),
                             'prototypes': [int(i) for i in made.chosen]})
-        self._release(frames, {'stored': made.stored, 'values': made.values})
 
     def _release(self, frames: Sequence[Frame],
                  inserted: Mapping[str, Any] | None = None) -> None:
         """Drop frames from every group but those whose first frame it is; insert prototypes."""
         spans = self._spans()
-        for frame in frames:
-            frame.groups = {g.key for g in self.groups
-                            if g.key in frame.groups and g.first == frame.number}
-        self.frames = [f for f in self.frames if f.groups]
-        rows = [np.arange(*spans[f.number]) for f in self.frames]
+        left = {f.number: {g.key for g in self.groups if g.key in f.groups
+                           and g.first == f.number} for f in frames}
+        kept = [f for f in self.frames if left.get(f.number, f.groups)]
+        rows = [np.arange(*spans[f.number]) for f in kept]
         start = self.long_term_size
         self.store.rewrite(start, np.concatenate(rows) if rows else np.zeros(0, np.intp), inserted)
+        # Only now: there may have been no room for it.
+        for frame in frames:
+            frame.groups = left[frame.number]
+        self.frames = kept
         if inserted:
             self.long_term_size += len(inserted['stored'])
 
@@ -211,6 +214,13 @@ class Memory:
             spans[frame.number] = (start, start + frame.count)
             start += frame.count
         return spans
+
+    def retain(self, objects: Sequence[int]) -> None:
+        """Forget all others, also what an `add` that failed has left of them."""
+        for obj in set(self.objects) - set(objects):
+            self.remove(obj)
+        for obj in set(self.store.objects) - set(objects):
+            self.store.drop_object(obj)
 
     def remove(self, obj: int) -> None:
         """Forget an object, and every token that no other object sees.

@@ -176,10 +176,9 @@ class XMemCore:
                     self.finish()
                 except Exception:
                     self.objects = before
-                    for obj in set(self.memory.objects) - set(before):
-                        self.memory.remove(obj)
                     if self.hidden is not None:
                         self.hidden = self.hidden[:len(before)] if before else None
+                    self.memory.retain(before)
                     raise
         return CoreResult(padding.crop(probabilities), remember, decode)
 

@@ -310,8 +310,12 @@ def load_weights(model: MobileInst, path: Path, take: Sequence[str] = ()) -> Non
     if not path.is_file():
         raise ConfigError(f'{path}: no such file of weights')
     if path.suffix == '.safetensors':
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
-        state = load_file(str(path))
+        try:
+            state = load_file(str(path))
+        except SafetensorError as error:
+            raise ConfigError(f'{path}: is no safetensors file: {error}') from error
     else:
         content = load_checkpoint(path)
         state = content['ema']['state'] if 'ema' in content else content
