@@ -13,6 +13,7 @@ from dataclasses import field
 import numpy as np
 
 from vos_ros.runtime.mobileinst import KeyOutput
+from vos_ros.tracking.tracks import TrackState
 
 MASK_SIZE = (24, 32)
 INPUT_SIZE = (192, 256)
@@ -116,3 +117,19 @@ def blank(height=192, width=256):
 def id_at(result, row, column):
     """Return the id shown at a mask cell, frames being as large as the network's input."""
     return int(result.label_map[int(row * 8 + 4), int(column * 8 + 4)])
+
+
+def still(row, column):
+    """Return a place in mask cells where a disc stays."""
+    return lambda frame: (row, column)
+
+
+def states(result):
+    """Return the states of a result's tracks by id."""
+    return {int(i): TrackState(s)
+            for i, s in zip(result.tracks.ids, result.tracks.states, strict=True)}
+
+
+def run(tracker, count):
+    """Return the results of so many frames."""
+    return [tracker.step(blank()) for _ in range(count)]

@@ -11,26 +11,16 @@ from synthetic_scene import blank
 from synthetic_scene import Disc
 from synthetic_scene import id_at
 from synthetic_scene import kernels
+from synthetic_scene import run
 from synthetic_scene import Scene
+from synthetic_scene import states
+from synthetic_scene import still
 
 from vos_ros.tracking.instances import InstanceTracker
 from vos_ros.tracking.params import InstanceTrackerParams
 from vos_ros.tracking.tracks import TrackState
 
 QUICK = InstanceTrackerParams(reuse_interval=1, confirm_keyframes=1)
-
-
-def still(row, column):
-    return lambda frame: (row, column)
-
-
-def states(result):
-    return {int(i): TrackState(s)
-            for i, s in zip(result.tracks.ids, result.tracks.states, strict=True)}
-
-
-def run(tracker, count):
-    return [tracker.step(blank()) for _ in range(count)]
 
 
 @pytest.mark.parametrize('interval', [1, 3])

@@ -9,7 +9,10 @@ import pytest
 from synthetic_scene import blank
 from synthetic_scene import Disc
 from synthetic_scene import kernels
+from synthetic_scene import run
 from synthetic_scene import Scene
+from synthetic_scene import states
+from synthetic_scene import still
 
 from vos_ros.tracking import life
 from vos_ros.tracking.instances import InstanceTracker
@@ -18,19 +21,6 @@ from vos_ros.tracking.tracks import TrackState
 
 QUICK = InstanceTrackerParams(reuse_interval=1, confirm_keyframes=1)
 PLACES = [(4, 4), (4, 14), (4, 24), (14, 4), (14, 14)]
-
-
-def still(row, column):
-    return lambda frame: (row, column)
-
-
-def states(result):
-    return {int(i): TrackState(s)
-            for i, s in zip(result.tracks.ids, result.tracks.states, strict=True)}
-
-
-def run(tracker, count):
-    return [tracker.step(blank()) for _ in range(count)]
 
 
 def test_ids_are_never_used_twice():
