@@ -24,6 +24,7 @@ class Node:
         self.open = threading.Event()
         self.entered = threading.Event()
         self.refusal = None
+        self.meant = True
 
     def submit_job(self, job):
         job()
@@ -34,6 +35,9 @@ class Node:
         if self.refusal:
             raise ValueError(self.refusal)
         return [SimpleNamespace(name='p', settings={})], '', True
+
+    def still_meant(self, best, values):
+        return self.meant
 
     def take_point(self, settings):
         pass
@@ -98,3 +102,10 @@ def test_what_stays_is_said_when_new_points_cannot_be_made(nices):
     assert node.lines[-1] == ('no new operating points, 50 ms stay the latency budget: lacks the '
                               'short side 720')
     assert governed.budget_ms == 50 and nices[-1] == -10
+    # Unless what stays is another thing than is asked for now, as another working size.
+    node.meant = False
+    set_budget(governed, 70.0)
+    join()
+    assert node.lines[-2:] == ['no latency budget: back to the settings given',
+                               'no latency budget: lacks the short side 720']
+    assert governed.budget_ms == 0 and nices[-1] == governed._nice
