@@ -7,6 +7,7 @@ import re
 
 from miniature import coco_folder
 from miniature import ytvis_folder
+import mobileinst_material
 import pytest
 import torch
 
@@ -25,8 +26,8 @@ from vos_ros.train.mobileinst_trainer import LAST
 from vos_ros.train.mobileinst_trainer import load_weights
 from vos_ros.train.mobileinst_trainer import Trainer
 
-TINY = {'num_queries': 12, 'hidden_dim': 32, 'mask_dim': 16, 'kernel_dim': 16, 'ffn_dim': 32,
-        'heads': 4}
+# The backbone is what these tests are about.
+TINY = {name: value for name, value in mobileinst_material.TINY.items() if name != 'backbone'}
 
 
 @pytest.fixture(scope='module')

@@ -36,6 +36,7 @@ from vos_ros.nodes.parameters import Table
 from vos_ros.nodes.priority import set_nice
 from vos_ros.nodes.run import NodeFailure
 from vos_ros.nodes.supervisor import Supervisor
+from vos_ros.nodes.timejump import seconds
 from vos_ros.nodes.timejump import Timeline
 from vos_ros.nodes.worker import Worker
 from vos_ros.tracking.tracks import StepResult
@@ -289,8 +290,7 @@ class TrackerNode(Node):
         try:
             self.timeline.check(header)
             self.labels = LabelMap(header)
-            seconds = header.stamp.sec + header.stamp.nanosec * 1e-9
-            result = self.step(frame, seconds or None)
+            result = self.step(frame, seconds(header) or None)
         except Exception as error:
             self.counters.dropped_failed += 1
             self._on_failure('image dropped', error)

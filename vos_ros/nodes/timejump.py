@@ -76,15 +76,15 @@ class Timeline:
 
     def check(self, header: Header) -> None:
         """Look at a frame whose turn it is."""
-        self._told(self._jump.check(_seconds(header), self._threshold()))
+        self._told(self._jump.check(seconds(header), self._threshold()))
 
     def ahead(self, header: Header) -> None:
         """Look at a frame that is used before its turn."""
-        self._told(self._jump.ahead(_seconds(header), self._threshold()))
+        self._told(self._jump.ahead(seconds(header), self._threshold()))
 
     def before(self, one: Header, other: Header) -> bool:
         """Return whether a frame is of an earlier timeline than one that came after it."""
-        return bool(_seconds(other)) and _seconds(one) - _seconds(other) > self._threshold()
+        return bool(seconds(other)) and seconds(one) - seconds(other) > self._threshold()
 
     def forget(self) -> None:
         """Take the next frame for the first one."""
@@ -96,5 +96,6 @@ class Timeline:
             self._end()
 
 
-def _seconds(header: Header) -> float:
+def seconds(header: Header) -> float:
+    """Return a header's stamp as seconds."""
     return header.stamp.sec + header.stamp.nanosec * 1e-9

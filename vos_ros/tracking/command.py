@@ -104,8 +104,8 @@ def _track(args: argparse.Namespace, network: MobileInst, tracker: InstanceTrack
     pictures: list[NDArray[np.uint8]] = []
     seen: dict[int, int] = {}
     count, keep_every = 0, 1
-    if args.out and Path(args.out).expanduser().exists() \
-            and Path(args.out).expanduser().samefile(args.video):
+    out = Path(args.out).expanduser() if args.out else None
+    if out and out.exists() and out.samefile(args.video):
         raise ValueError(f'--out {args.out} is the video itself')
     sheet = Path(args.sheet).expanduser() if args.sheet else None
     if sheet:
@@ -121,10 +121,10 @@ def _track(args: argparse.Namespace, network: MobileInst, tracker: InstanceTrack
         result = tracker.step(frame, stamp)
         for track_id in result.tracks.ids[result.tracks.areas > 0]:
             seen[int(track_id)] = seen.get(int(track_id), 0) + 1
-        if args.out or sheet:
+        if out or sheet:
             picture = draw_tracks(frame, result.label_map, result.tracks)
-            if args.out:
-                video = video or VideoFile(args.out, picture.shape[:2], _rate(args.video))
+            if out:
+                video = video or VideoFile(out, picture.shape[:2], _rate(args.video))
                 video.write(picture)
             if sheet and count % keep_every == 0:
                 pictures.append(picture)

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 import torch
 
 
@@ -37,3 +39,18 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f'{target}: is not a checkpoint of a training run')
     return content
+
+
+def load_tensors(path: str | os.PathLike[str], packed: bool) -> dict[str, Any]:
+    """Read weights by name: of a safetensors file if `packed`, else a checkpoint's averaged ones.
+
+    A file of torch without averaged weights is taken for a plain state_dict.
+    Raises OSError, or ValueError naming the file when it is not what it should be.
+    """
+    if packed:
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f'{path}: is no safetensors file: {error}') from error
+    content = load_checkpoint(path)
+    return content['ema']['state'] if 'ema' in content else content

@@ -29,6 +29,7 @@ from vos_ros.models.mobileinst.efficientnet_lite import EARLY_BLOCKS
 from vos_ros.models.mobileinst.released import load_released
 from vos_ros.train.auxiliary import DenseHead
 from vos_ros.train.checkpoint import load_checkpoint
+from vos_ros.train.checkpoint import load_tensors
 from vos_ros.train.checkpoint import save_checkpoint
 from vos_ros.train.distributed import Processes
 from vos_ros.train.ema import Ema
@@ -309,22 +310,13 @@ def load_weights(model: MobileInst, path: Path, take: Sequence[str] = ()) -> Non
     """
     if not path.is_file():
         raise ConfigError(f'{path}: no such file of weights')
-    if path.suffix == '.safetensors':
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-        try:
-            state = load_file(str(path))
-        except SafetensorError as error:
-            raise ConfigError(f'{path}: is no safetensors file: {error}') from error
-    else:
-        content = load_checkpoint(path)
-        state = content['ema']['state'] if 'ema' in content else content
-    if not any(key.startswith('instance_decoder.') for key in state) and not take:
-        try:
+    try:
+        state = load_tensors(path, path.suffix == '.safetensors')
+        if not any(key.startswith('instance_decoder.') for key in state) and not take:
             load_released(model.backbone, path)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-        return
+            return
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     for name, tensor in model.instance_decoder.class_head.state_dict().items():
         key = f'instance_decoder.class_head.{name}'
         if key in state and state[key].shape != tensor.shape:

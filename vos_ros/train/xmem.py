@@ -26,6 +26,7 @@ from vos_ros.data.static_clips import ClipConfig
 from vos_ros.models.xmem.config import XMemConfig
 from vos_ros.models.xmem.network import XMem
 from vos_ros.train.checkpoint import load_checkpoint
+from vos_ros.train.checkpoint import load_tensors
 from vos_ros.train.checkpoint import save_checkpoint
 from vos_ros.train.distributed import join
 from vos_ros.train.distributed import leave
@@ -284,16 +285,8 @@ def load_init(network: XMem, source: str) -> None:
     that is none of these.
     """
     path = Path(source)
-    if path.suffix in ('.pt', '.pth'):
-        content = load_checkpoint(path)
-        state = content['ema']['state'] if 'ema' in content else content
-    else:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-        try:
-            state = load_file(path / 'model.safetensors' if path.is_dir() else path)
-        except SafetensorError as error:
-            raise ValueError(f'{source}: is no safetensors file: {error}') from error
+    state = load_tensors(path / 'model.safetensors' if path.is_dir() else path,
+                         path.suffix not in ('.pt', '.pth'))
     own = network.state_dict()
     wrong = [k for k in own if k not in state or state[k].shape != own[k].shape]
     if wrong:
