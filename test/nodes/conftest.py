@@ -170,10 +170,17 @@ class Ros:
         return found[-1]
 
     def close(self):
-        for process in self.processes:
-            if process.process.poll() is None:
-                process.process.kill()
-                process.process.wait()
+        # Asked to end first: what is killed leaves its shared memory, some 35 MB, behind.
+        running = [entry.process for entry in self.processes if entry.process.poll() is None]
+        for process in running:
+            process.send_signal(signal.SIGINT)
+        end = time.monotonic() + 5 * PATIENCE
+        for process in running:
+            try:
+                process.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         self._executor.shutdown()
         self.node.destroy_node()
         self._context.try_shutdown()

@@ -141,7 +141,7 @@ class ImageInput:
                         'images'))
                 return InputState('silent', (
                     f'{self.topic} has a publisher, {_full_name(entry)}, but no image came for '
-                    f'{self.seconds_silent():.0f} s'))
+                    f'{self.seconds_silent():.0f} s{_all_lost()}'))
             reasons.append(f'{_full_name(entry)}: {reason}')
         return InputState('incompatible QoS', (
             f'no publisher on {self.topic} has a QoS that this subscription can hear: '
@@ -212,6 +212,12 @@ def _effective(node: Node, topic: str, profile: QoSProfile) -> QoSProfile:
         if entry.node_name == node.get_name() and entry.node_namespace == node.get_namespace():
             return entry.qos_profile
     return profile
+
+
+def _all_lost() -> str:
+    # Where nothing at all arrives no sequence number tells of a loss.
+    hint = transport_hint()
+    return f'; if it does publish, they are lost on the way{hint}' if hint else ''
 
 
 def _full_name(entry: Any) -> str:
