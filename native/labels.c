@@ -13,22 +13,24 @@
 #define EIGHT 8
 typedef float floats __attribute__((vector_size(EIGHT * sizeof(float))));
 typedef int32_t numbers __attribute__((vector_size(EIGHT * sizeof(int32_t))));
+typedef uint16_t owners __attribute__((vector_size(EIGHT * sizeof(uint16_t))));
 
 // Give the pixels between two cells of a row to an object where it is the highest so far.
 static inline void compete(
-  float left, float right, const float * shares, int count, int32_t object, float * best,
-  int32_t * owner)
+  float left, float right, const float * shares, int count, uint16_t object, float * best,
+  uint16_t * owner)
 {
   const float rise = right - left;
   if (count == EIGHT) {  // the usual stride
     floats value, highest;
-    numbers holder;
+    owners holder;
     memcpy(&value, shares, sizeof(value));
     memcpy(&highest, best, sizeof(highest));
     memcpy(&holder, owner, sizeof(holder));
     value = left + rise * value;
     const numbers wins = value > highest;
-    holder = (wins & object) | (~wins & holder);
+    const owners taken = __builtin_convertvector(wins, owners);
+    holder = (taken & object) | (~taken & holder);
     highest = (floats)((wins & (numbers)value) | (~wins & (numbers)highest));
     memcpy(best, &highest, sizeof(highest));
     memcpy(owner, &holder, sizeof(holder));
@@ -44,28 +46,28 @@ static inline void compete(
 }
 
 // Return where the run of one object that holds begin ends, at most at limit.
-static inline int run_end(const int32_t * owner, int begin, int limit)
+static inline int run_end(const uint16_t * owner, int begin, int limit)
 {
-  const int32_t object = owner[begin];
+  const uint16_t object = owner[begin];
+  const uint64_t same = object * UINT64_C(0x0001000100010001);
   int end = begin + 1;
   for (; end + EIGHT <= limit; end += EIGHT) {
-    int32_t other = 0;
-    for (int i = 0; i < EIGHT; ++i) {
-      other |= owner[end + i] ^ object;
-    }
-    if (other) {
+    uint64_t other[2];
+    memcpy(other, owner + end, sizeof(other));
+    other[0] ^= same;
+    other[1] ^= same;
+    if (other[0] | other[1]) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+      return end + (other[0] ? __builtin_ctzll(other[0]) : 64 + __builtin_ctzll(other[1])) / 16;
+#else
       break;
+#endif
     }
   }
   while (end < limit && owner[end] == object) {
     ++end;
   }
   return end;
-}
-
-static inline float between(const float * above, const float * below, int column, float share)
-{
-  return above[column] + (below[column] - above[column]) * share;
 }
 
 // Cells of a row that lie side by side above the threshold, and what they span together with all
@@ -171,55 +173,40 @@ void vos_ros_sweep_masks(
   }
 }
 
-// logits: [n, cell_rows, cell_columns].  spans: [n, 4], first row, first column, last row, last
-// column of the cells above the threshold; last row -1 where there is none.  ids: [n].
-// A cell is stride pixels of a picture of [rows, columns] wide and high.  Its pixel (y, x) covers
-// the frame's rows row_starts[y] up to row_starts[y + 1] and columns likewise, maybe none.
-// shares: [stride], where pixels lie on the way from a cell's centre to the next one's.
-// best, owner: [columns], overwritten.
-// Fills label_map: [row_starts[rows], column_starts[columns]] with the id of the highest logit
-// above the threshold, 0 where none is; adds to areas: [n] and sets boxes: [n, 4] x1 y1 x2 y2,
-// both zero before.
-WIDE void vos_ros_paint_labels(
-  const float * logits, int32_t n, int32_t cell_rows, int32_t cell_columns,
-  const int32_t * spans, const uint16_t * ids, float threshold, int32_t stride,
-  const float * shares, int32_t rows, int32_t columns, const int32_t * row_starts,
-  const int32_t * column_starts, float * best, int32_t * owner, uint16_t * label_map,
-  float * boxes, uint32_t * areas)
+// A square of pixels between four cells' centres, where it lies in a row, and an object that may be
+// in it, with its logits at the centres: upper left, upper right and what is added below.
+typedef struct
 {
-  const int32_t frame_columns = column_starts[columns];
-  for (int y = 0; y < rows; ++y) {
-    const int32_t top = row_starts[y], bottom = row_starts[y + 1];
-    if (top == bottom) {
-      continue;
-    }
-    uint16_t * const line = label_map + (size_t)top * frame_columns;
-    memset(line, 0, (size_t)frame_columns * sizeof(*line));
-    // Cells' centres above and below this row of pixels; at the border the cell itself.
-    const int below = (y + stride - stride / 2) / stride;
-    const int above = below - 1;
-    const float share = above < 0 ? 0.0f : shares[y - above * stride - stride / 2];
-    const int first = above < 0 ? 0 : above;
-    const int second = below < cell_rows ? below : cell_rows - 1;
+  int32_t begin, count, skipped, object;
+  float left, right, left_rise, right_rise;
+} meeting;
 
-    // Between cells that are not above the threshold no pixel is.
-    int touched_from = columns, touched_to = 0;
-    for (int k = 0; k < n; ++k) {
-      const int32_t * const span = spans + 4 * k;
-      if (span[2] >= first && span[0] <= second) {
-        const int from = (span[1] - 1) * stride + stride / 2;
-        const int to = (span[3] + 1) * stride + stride / 2;
-        touched_from = from < touched_from ? from : touched_from;
-        touched_to = to > touched_to ? to : touched_to;
-      }
-    }
-    touched_from = touched_from < 0 ? 0 : touched_from;
-    touched_to = touched_to > columns ? columns : touched_to;
-    for (int x = touched_from; x < touched_to; ++x) {
-      best[x] = threshold;
-      owner[x] = 0;
-    }
+// Where a square lies in a row: pixels begin up to end, of which the first skipped are missing.
+typedef struct
+{
+  int begin, end, skipped;
+} stretch;
 
+static inline stretch square(int column, int stride, int columns)
+{
+  const int start = column * stride + stride / 2, end = start + stride;
+  const int begin = start < 0 ? 0 : start;
+  return (stretch){begin, end < columns ? end : columns, begin - start};
+}
+
+// Say who may be in each square between two rows of cells.  sole: [cell_columns + 1], set to the
+// object that has all of a square, 0 where none is, -1 where its pixels must be looked at; the
+// first square lies left of the first centre.  meetings: set to objects in the latter, by object.
+// Returns how many there are.
+static int32_t meet(
+  const float * logits, int32_t n, int32_t cell_rows, int32_t cell_columns, const int32_t * spans,
+  float threshold, int32_t stride, int32_t columns, int first, int second, int32_t * sole,
+  meeting * meetings)
+{
+  memset(sole, 0, (size_t)(cell_columns + 1) * sizeof(*sole));
+  int32_t count = 0;
+  // First who is where, then what there is to know of those that share a square or its border.
+  for (int listing = 0; listing < 2; ++listing) {
     for (int k = 0; k < n; ++k) {
       const int32_t * const span = spans + 4 * k;
       if (span[2] < first || span[0] > second) {
@@ -227,21 +214,103 @@ WIDE void vos_ros_paint_labels(
       }
       const float * const upper = logits + ((size_t)k * cell_rows + first) * cell_columns;
       const float * const lower = logits + ((size_t)k * cell_rows + second) * cell_columns;
-      const int from = span[1] - 1;
-      float left = between(upper, lower, from < 0 ? 0 : from, share);
-      for (int c = from; c <= span[3]; ++c) {
-        const float right =
-          between(upper, lower, c + 1 < cell_columns ? c + 1 : cell_columns - 1, share);
-        if (left > threshold || right > threshold) {
-          const int start = c * stride + stride / 2;
-          const int begin = start < 0 ? 0 : start;
-          const int end = start + stride < columns ? start + stride : columns;
-          compete(
-            left, right, shares + (begin - start), end - begin, k + 1, best + begin,
-            owner + begin);
+      int left = span[1] > 0 ? span[1] - 1 : 0, right;
+      int before = (upper[left] > threshold) + (lower[left] > threshold), after;
+      for (int c = span[1] - 1; c <= span[3]; ++c, left = right, before = after) {
+        right = c + 1 < cell_columns ? c + 1 : cell_columns - 1;
+        after = (upper[right] > threshold) + (lower[right] > threshold);
+        const int corners = before + after;
+        if (!corners) {
+          continue;
         }
-        left = right;
+        if (!listing) {
+          sole[c + 1] = sole[c + 1] || corners < 4 ? -1 : k + 1;
+        } else if (sole[c + 1] < 0) {
+          const stretch here = square(c, stride, columns);
+          if (here.begin < here.end) {
+            meetings[count++] = (meeting){
+              here.begin, here.end - here.begin, here.skipped, k + 1, upper[left], upper[right],
+              lower[left] - upper[left], lower[right] - upper[right]};
+          }
+        }
       }
+    }
+  }
+  return count;
+}
+
+// logits: [n, cell_rows, cell_columns], n below 65536.  spans: [n, 4], first row, first column,
+// last row, last column of the cells above the threshold; last row -1 where there is none.
+// ids: [n].
+// A cell is stride pixels of a picture of [rows, columns] wide and high.  Its pixel (y, x) covers
+// the frame's rows row_starts[y] up to row_starts[y + 1] and columns likewise, maybe none.
+// shares: [stride], where pixels lie on the way from a cell's centre to the next one's.
+// best, owner: [columns]; scratch: [(8 n + 1) (cell_columns + 1)]; all overwritten.
+// Fills label_map: [row_starts[rows], column_starts[columns]] with the id of the highest logit
+// above the threshold, 0 where none is; adds to areas: [n] and sets boxes: [n, 4] x1 y1 x2 y2,
+// both zero before.
+WIDE void vos_ros_paint_labels(
+  const float * logits, int32_t n, int32_t cell_rows, int32_t cell_columns,
+  const int32_t * spans, const uint16_t * ids, float threshold, int32_t stride,
+  const float * shares, int32_t rows, int32_t columns, const int32_t * row_starts,
+  const int32_t * column_starts, float * best, uint16_t * owner, int32_t * scratch,
+  uint16_t * label_map, float * boxes, uint32_t * areas)
+{
+  const int32_t frame_columns = column_starts[columns];
+  int32_t * const sole = scratch;
+  meeting * const meetings = (meeting *)(scratch + cell_columns + 1);
+  int32_t met = 0;
+  int last_below = -1, touched_from = columns, touched_to = 0;
+  for (int y = 0; y < rows; ++y) {
+    // Cells' centres above and below this row of pixels; at the border the cell itself.
+    const int below = (y + stride - stride / 2) / stride;
+    const int above = below - 1;
+    const float share = above < 0 ? 0.0f : shares[y - above * stride - stride / 2];
+    if (below != last_below) {
+      last_below = below;
+      met = meet(
+        logits, n, cell_rows, cell_columns, spans, threshold, stride, columns,
+        above < 0 ? 0 : above, below < cell_rows ? below : cell_rows - 1, sole, meetings);
+      touched_from = columns;
+      touched_to = 0;
+      memset(owner, 0, (size_t)columns * sizeof(*owner));
+      for (int c = -1; c < cell_columns; ++c) {
+        const stretch here = square(c, stride, columns);
+        if (sole[c + 1] && here.begin < here.end) {
+          touched_from = here.begin < touched_from ? here.begin : touched_from;
+          touched_to = here.end;
+          for (int x = here.begin; sole[c + 1] > 0 && x < here.end; ++x) {
+            owner[x] = (uint16_t)sole[c + 1];
+          }
+        }
+      }
+    }
+
+    const int32_t top = row_starts[y], bottom = row_starts[y + 1];
+    if (top == bottom) {
+      continue;
+    }
+    uint16_t * const line = label_map + (size_t)top * frame_columns;
+    memset(line, 0, (size_t)frame_columns * sizeof(*line));
+    for (int32_t m = 0; m < met; ++m) {
+      const meeting * const one = meetings + m;
+      if (one->count == EIGHT) {
+        const floats lowest = threshold - (floats){0};
+        memcpy(best + one->begin, &lowest, sizeof(lowest));
+        memset(owner + one->begin, 0, EIGHT * sizeof(*owner));
+        continue;
+      }
+      for (int x = one->begin; x < one->begin + one->count; ++x) {
+        best[x] = threshold;
+        owner[x] = 0;
+      }
+    }
+    for (int32_t m = 0; m < met; ++m) {
+      const meeting * const one = meetings + m;
+      compete(
+        one->left + one->left_rise * share, one->right + one->right_rise * share,
+        shares + one->skipped, one->count, (uint16_t)one->object, best + one->begin,
+        owner + one->begin);
     }
 
     for (int x = touched_from, end; x < touched_to; x = end) {

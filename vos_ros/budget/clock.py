@@ -86,7 +86,9 @@ class StageClock:
         """End the frame, remember it, and return its milliseconds by stage, in running order."""
         total = (time.perf_counter() - self._started) * 1e3
         for name, spent in (*self._frame.items(), (STEP, total)):
-            self._history.setdefault(name, deque(maxlen=self._window)).append(spent)
+            if name not in self._history:
+                self._history[name] = deque(maxlen=self._window)
+            self._history[name].append(spent)
         return dict(self._frame)
 
     def summary(self) -> dict[str, StageSummary]:

@@ -150,7 +150,7 @@ class Scaling:
         """Work out which pixels each one lies between."""
         rows, row_shares = _between(size[0], smaller[0])
         columns, column_shares = _between(size[1], smaller[1])
-        line = np.empty(3 * size[1] + 8, np.uint16)
+        line = np.empty(3 * size[1] + 8, np.uint8)
         self._scale = compiled().vos_ros_scale
         self._kept = (rows, row_shares, 3 * columns, np.repeat(column_shares, 4), line)
         self._fixed = (3 * size[1], *smaller, *(address(a) for a in self._kept[:-1]))

@@ -6,11 +6,17 @@ Whatever uses one has a way without it, for the library alone, by numpy and Open
 """
 
 import ctypes
+import logging
 from typing import Any
 
 from numpy.typing import NDArray
 
+_LOGGER = logging.getLogger(__name__)
+
 _NUMBER, _LONG, _ADDRESS, _REAL = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p, ctypes.c_float
+# Of what the functions take and mean, as native/version.c has it: another build of the library, as
+# one that lies beside newer Python, is left alone.
+_VERSION = 2
 # Result and arguments, as in the sources.
 _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     'vos_ros_rank': (_NUMBER, (
@@ -27,7 +33,8 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         _ADDRESS, _NUMBER, _NUMBER, _NUMBER, _REAL, _REAL, _ADDRESS, _ADDRESS)),
     'vos_ros_paint_labels': (None, (
         _ADDRESS, _NUMBER, _NUMBER, _NUMBER, _ADDRESS, _ADDRESS, _REAL, _NUMBER, _ADDRESS,
-        _NUMBER, _NUMBER, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)),
+        _NUMBER, _NUMBER, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS,
+        _ADDRESS)),
     'vos_ros_move_windows': (None, (_ADDRESS, _NUMBER, _NUMBER, _NUMBER, _ADDRESS)),
     'vos_ros_scale': (None, (
         _ADDRESS, _LONG, _NUMBER, _NUMBER, _NUMBER, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS,
@@ -40,6 +47,10 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 def _load() -> Any:
     try:
         library = ctypes.CDLL('libvos_ros_native.so')
+        if library.vos_ros_native_version() != _VERSION:
+            _LOGGER.warning('libvos_ros_native.so is of another version of this package and not '
+                            'used: numpy is, which is slower; build the package again')
+            return None
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments

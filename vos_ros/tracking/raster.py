@@ -81,7 +81,7 @@ class NativeRaster:
         odd = 0.5 * (grid.stride % 2)
         # Where pixels lie on the way from a cell's centre to the next one's.
         shares = ((np.arange(grid.stride) + 0.5 - odd) / grid.stride).astype(np.float32)
-        best, owner = np.empty(columns, np.float32), np.empty(columns, np.int32)
+        best, owner = np.empty(columns, np.float32), np.empty(columns, np.uint16)
         self._kept = (shares, grid.row_starts, grid.column_starts, best, owner)
         self._fixed = (grid.stride, address(shares), rows, columns, address(grid.row_starts),
                        address(grid.column_starts), address(best), address(owner))
@@ -90,11 +90,9 @@ class NativeRaster:
         """Take small parts out of masks and say what is left."""
         n, rows, columns = masks.shape
         spans = np.empty((n, 4), np.int32)
-        if len(self._scratch) < 9 * rows * columns:
-            self._scratch = np.empty(9 * rows * columns, np.int32)
         self._compiled.vos_ros_sweep_masks(
             address(masks), n, rows, columns, threshold, min_part, address(spans),
-            address(self._scratch))
+            self._room(9 * rows * columns))
         return spans
 
     def paint(
@@ -102,10 +100,18 @@ class NativeRaster:
             label_map: NDArray[np.uint16], boxes: NDArray[np.float32],
             areas: NDArray[np.uint32]) -> None:
         """Fill a label map, and set boxes and areas, which are zero before."""
+        n, _, columns = masks.shape
         names = np.array(ids, np.uint16)
         self._compiled.vos_ros_paint_labels(
             address(masks), *masks.shape, address(spans), address(names), threshold,
-            *self._fixed, address(label_map), address(boxes), address(areas))
+            *self._fixed, self._room((8 * n + 1) * (columns + 1)), address(label_map),
+            address(boxes), address(areas))
+
+    def _room(self, count: int) -> int:
+        """Return where so many numbers may be written."""
+        if len(self._scratch) < count:
+            self._scratch = np.empty(count, np.int32)
+        return address(self._scratch)
 
 
 class PlainRaster:

@@ -42,7 +42,8 @@ def moved(kernels: FloatArray, bands: int, way: FloatArray) -> FloatArray:
     (cos k pi y, sin k pi y, then those of x, k = 1..bands, y and x in 0..1).  way: [n, 2], down
     and right, as shares of the input.  cos k(y - d) by cos ky and sin ky: the addition theorems.
     """
-    if not bands or not len(way) or np.abs(way).max() < _HARDLY:
+    # A few numbers: plain Python is done before numpy has started.
+    if not bands or all(abs(side) < _HARDLY for row in way.tolist() for side in row):
         return kernels
     library = compiled()
     if library is not None:
