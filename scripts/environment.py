@@ -242,6 +242,8 @@ def build(distro: str, python: Path) -> None:
     if stamp.is_file() and stamp.read_text() == mark:
         return
     check_compiler()
+    # What is installed are links into the build, which a build that fails half-way has changed.
+    stamp.unlink(missing_ok=True)
     # CMake keeps what it found of Python and of the folders: of another one nothing fits.
     base = json.loads(environment.read_text())['base']
     origin = install / '.base'

@@ -76,6 +76,16 @@ def test_a_forbidden_pair_does_not_spoil_an_allowed_one():
     assert match(cosines, np.ones((2, 2), np.float32), **GATES) == [(0, 1)]
 
 
+def test_two_pairs_that_hardly_pass_are_not_worth_one_that_fits():
+    cosines = np.array([[0.95, 0.45], [0.45, 0.1]], np.float32)
+    overlaps = np.array([[0.9, 0.15], [0.15, 0.0]], np.float32)
+    assert match(cosines, overlaps, **GATES) == [(0, 0)]
+
+
+def test_a_pair_that_just_passes_is_better_than_none():
+    assert match(np.full((2, 2), -0.5, np.float32), min_cosine=-0.5) == [(0, 0), (1, 1)]
+
+
 def test_overlap_tells_apart_what_looks_the_same():
     cosines = np.array([[0.90, 0.91], [0.91, 0.90]], np.float32)
     overlaps = np.array([[0.9, 0.2], [0.2, 0.9]], np.float32)

@@ -78,6 +78,26 @@ def test_gone_too_long_is_removed_once_and_comes_back_as_another():
     assert states(results[30]) == {2: TrackState.NEW}
 
 
+def test_two_tracks_do_not_coast_on_the_same_place():
+    class Apart(Scene):
+        """Discs that do not hide each other."""
+
+        def masks(self):
+            rows, columns = np.mgrid[:24, :32]
+            return np.array([np.clip(2 * (disc.radius - np.hypot(
+                rows - disc.at(self.frame)[0], columns - disc.at(self.frame)[1])), -8, 8)
+                for disc in self.discs], np.float32)
+
+    a, b = kernels(2)
+    scene = Apart([
+        Disc(a, still(12, 16), radius=5, seen=lambda t: t < 3),
+        Disc(b, lambda t: (12, 5 + min(11, max(0, 2 * (t - 2)))), radius=5, seen=lambda t: t < 3)])
+    results = run(InstanceTracker(scene, replace(QUICK, coast_keyframes=20)), 12)
+    assert (results[3].tracks.areas > 0).all()
+    assert sorted(results[-1].tracks.areas > 0) == [False, True]
+    assert sorted(states(results[-1]).values()) == [TrackState.TRACKED, TrackState.LOST]
+
+
 def test_flickering_detection_coasts_on_its_kernel():
     scene = Scene([Disc(kernels(1)[0], lambda t: (12, 8 + 0.2 * t), seen=lambda t: t % 3 == 0)])
     results = run(InstanceTracker(scene, QUICK), 30)

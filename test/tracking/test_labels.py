@@ -127,6 +127,26 @@ def test_both_loops_sweep_and_paint_the_same(min_part):
     assert np.abs(plain.areas.astype(int) - native.areas).max() < 30
 
 
+@pytest.mark.parametrize('make', [
+    lambda h, w: np.empty((h, 2 * w), np.uint16)[:, w:], lambda h, w: np.empty((h, w), np.uint8),
+    lambda h, w: np.empty((h, w), np.uint16)[::-1], lambda h, w: np.empty((w, h), np.uint16)])
+def test_a_canvas_that_cannot_be_painted_in_is_refused(make):
+    painter = LabelPainter(Letterbox((480, 640), INPUT), MASK)
+    with pytest.raises(ValueError, match='canvas'):
+        painter.paint([1], blobs(painter.cells, 1, seed=3), 0.0, canvas=make)
+
+
+@pytest.mark.parametrize('raster', [
+    PlainRaster, pytest.param(NativeRaster, marks=pytest.mark.skipif(
+        compiled() is None, reason='the ROS 2 package is not built'))])
+def test_a_part_of_just_the_least_share_stays(raster):
+    painter = LabelPainter(Letterbox((480, 640), INPUT), MASK, raster)
+    mask = np.full((1, *painter.cells), -1, np.float32)
+    mask[0, :10, :10] = mask[0, 20, 20:27] = 1
+    spans = painter._raster.sweep(mask, 0.0, 0.07)
+    assert (mask > 0).sum() == 107 and spans.tolist() == [[0, 0, 20, 26]]
+
+
 def test_padding_is_no_part_of_a_frame():
     painter = LabelPainter(Letterbox((1080, 1920), INPUT), MASK)
     assert painter.cells == (45, 80)

@@ -33,6 +33,15 @@ def test_another_picture_is_a_break_and_a_darker_one_is_not(way):
     assert not continuity.breaks(np.full((50, 91, 3), 9, np.uint8), None, 1.0, 0.3)
 
 
+def test_least_correlation_of_minus_one_is_none(way):
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        picture = rng.integers(0, 86, (96, 128, 3), dtype=np.uint8)
+        continuity = Continuity()
+        continuity.breaks(picture, None, 1.0, -1.0)
+        assert not continuity.breaks(255 - 3 * picture, None, 1.0, -1.0)
+
+
 def test_stamps_that_go_back_or_jump_are_a_break(way):
     continuity, picture = Continuity(), PICTURES[0]
     assert [continuity.breaks(picture, stamp, 1.0, 0.3) for stamp in (

@@ -72,6 +72,17 @@ def test_reset_reports_the_end_and_ids_go_on():
     assert set(states(tracker.step(blank()))) == {3, 4}
 
 
+def test_what_nobody_has_heard_of_is_not_reported_removed():
+    tracker = InstanceTracker(Scene([Disc(kernels(1)[0], still(12, 16))]), QUICK)
+    tracker.late_keyframes = True
+    assert tracker.step(blank()).keyframe is False
+    tracker.finish()
+    tracker.reset()
+    assert states(tracker.step(blank())) == {}
+    tracker.finish()
+    assert states(tracker.step(blank())) == {2: TrackState.NEW}
+
+
 def test_the_number_of_tracks_is_bounded():
     """Three places for five objects; a lost track makes room for one that is there."""
     scene = Scene([Disc(kernel, lambda t, i=i: None if i == 0 and t >= 5 else PLACES[i], radius=3)

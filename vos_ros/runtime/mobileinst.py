@@ -102,9 +102,14 @@ class MobileInst:
         features = self._key.outputs['mask_features'][1]
         self.kernel_dim = int(features[0])
         # What a kernel ends with: the constant of a box's window, and the waves of any window.
-        self._bands = int(package.network.get('window_bands', 0))
-        self._look_dim = (self.kernel_dim - 4 * self._bands
-                          - bool(package.network.get('box_windows', False)))
+        bands = package.network.get('window_bands', 0)
+        constant = bool(package.network.get('box_windows', False))
+        most = (self.kernel_dim - constant) // 4
+        if not isinstance(bands, int) or not 0 <= bands <= most:
+            raise PackageError(f'{package.path}: network.window_bands is {bands!r}, must be 0 to '
+                               f'{most} for kernels of {self.kernel_dim} numbers')
+        self._bands = bands
+        self._look_dim = self.kernel_dim - 4 * bands - constant
         self.mask_size = (int(features[1]), int(features[2]))
 
     @property
@@ -175,6 +180,10 @@ class MobileInst:
             lacking = outputs - graph.outputs.keys()
             if lacking:
                 raise PackageError(f'{where} lacks the output {", ".join(sorted(lacking))}')
+            for output in sorted(outputs):
+                if graph.outputs[output][0] != 'tensor(float)':
+                    raise PackageError(f'{where} gives {output} as {graph.outputs[output][0]}, '
+                                       'must give tensor(float)')
             kind, shape = graph.inputs['image']
             expected = (1, *self.input_size, 3)
             if kind != 'tensor(uint8)' or shape != expected:

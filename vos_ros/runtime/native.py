@@ -47,15 +47,20 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 def _load() -> Any:
     try:
         library = ctypes.CDLL('libvos_ros_native.so')
-        if library.vos_ros_native_version() != _VERSION:
-            _LOGGER.warning('libvos_ros_native.so is of another version of this package and not '
-                            'used: numpy is, which is slower; build the package again')
-            return None
-        for name, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(library, name)
-            function.restype, function.argtypes = result, arguments
-    except (OSError, AttributeError):
+    except OSError as error:
+        if 'No such file' not in str(error):
+            _LOGGER.warning('libvos_ros_native.so cannot be loaded, numpy is used, which is '
+                            'slower: %s', error)
         return None
+    # The first libraries did not say their version.
+    version = getattr(library, 'vos_ros_native_version', lambda: None)()
+    if version != _VERSION:
+        _LOGGER.warning('libvos_ros_native.so is of another version of this package and not '
+                        'used: numpy is, which is slower; build the package again')
+        return None
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
     return library
 
 

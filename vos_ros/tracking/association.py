@@ -19,8 +19,8 @@ from vos_ros.tracking.candidates import BoolArray
 from vos_ros.tracking.candidates import FloatArray
 from vos_ros.tracking.candidates import intersections
 
-# Above any sum of similarities, so a forbidden pair is taken only when nothing else is left.
-_FORBIDDEN = 1e3
+# A pair that is just allowed is still better than none.
+_JUST = 1e-6
 
 _Values = TypeVar('_Values', float, FloatArray)
 
@@ -50,17 +50,19 @@ def match(
 
     cosines: [n, m] of kernels.  overlaps: [n, m] IoU of the tracks' propagated masks with the
     instances' masks; None where position says nothing.  A pair needs ``min_cosine`` and, with
-    overlaps, ``min_overlap``.
+    overlaps, ``min_overlap``; its similarity counts from what these ask for, so that two pairs
+    that hardly pass are not worth more than one that fits well.
     """
     if not cosines.size:
         return []
-    allowed, alike = cosines >= min_cosine, cosines
+    allowed, alike, least = cosines >= min_cosine, cosines, min_cosine
     if overlaps is not None:
         allowed = allowed & (overlaps >= min_overlap)
         alike = similarity(cosines, overlaps, overlap_weight)
+        least = similarity(min_cosine, min_overlap, overlap_weight)
     if not allowed.any():
         return []
-    cost = np.where(allowed, -alike, np.float64(_FORBIDDEN))
+    cost = np.where(allowed, np.minimum(least - alike, 0.0) - _JUST, np.float64(0))
     # Mostly every track is most like another instance; that is then the best assignment.
     some = np.flatnonzero(allowed.any(axis=1))
     nearest = cost[some].argmin(axis=1)

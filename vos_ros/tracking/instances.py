@@ -266,7 +266,9 @@ class InstanceTracker:
             cosines, overlaps, min_cosine=params.min_cosine,
             min_overlap=params.min_overlap, overlap_weight=params.overlap_weight))
         claimed = found.footprints[sorted(taken.values())]
-        for row, track in enumerate(tracks):
+        # Surer tracks first: of two that would coast on the same place one is lost.
+        for row in sorted(range(len(tracks)), key=lambda row: -tracks[row].score):
+            track = tracks[row]
             if row in taken:
                 if (row, taken[row]) in recalled:
                     # It was not there that it went.
@@ -274,6 +276,7 @@ class InstanceTracker:
                 self._table.see(track, found, taken[row], frame, params)
             elif self._can_coast(track, footprints[row], claimed, params):
                 self._table.miss(track, propagated[row], footprints[row], params)
+                claimed = np.concatenate([claimed, footprints[row:row + 1]])
             else:
                 self._table.miss(track, None, None, params)
         return set(taken.values())

@@ -22,8 +22,8 @@ from vos_ros.tracking.raster import NativeRaster
 from vos_ros.tracking.raster import PlainRaster
 from vos_ros.tracking.raster import Raster
 
-# Makes the array, uint16 [height, width], that a label map is painted in; what is in it does not
-# matter.
+# Makes the array, uint16 [height, width] without gaps, that a label map is painted in; what is in
+# it does not matter.
 Canvas = Callable[[int, int], NDArray[np.uint16]]
 
 
@@ -67,10 +67,16 @@ class LabelPainter:
         ids: n track ids.  logits: n masks, float32 of ``cells``.  threshold: a logit.
         min_part: separate parts of a mask smaller than this share of its largest are left out.
         canvas: where the label map is painted; without, in memory of its own.
+        Raises ValueError for a canvas of another shape or type, or with gaps.
         """
         height, width = self._frame_size
         label_map = np.empty((height, width), np.uint16) if canvas is None \
             else canvas(height, width)
+        if label_map.shape != (height, width) or label_map.dtype != np.uint16 \
+                or not label_map.flags.c_contiguous:
+            raise ValueError(
+                f'canvas is {label_map.dtype}{label_map.shape} with strides {label_map.strides}, '
+                f'must be uint16{(height, width)} without gaps')
         boxes = np.zeros((len(ids), 4), np.float32)
         areas = np.zeros(len(ids), np.uint32)
         masks = np.array(logits, np.float32).reshape(len(logits), *self.cells)

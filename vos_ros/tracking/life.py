@@ -214,7 +214,8 @@ class TrackTable:
     def _end(self, track: Track) -> None:
         # By identity: a dataclass compares by value, and values here are arrays.
         self.tracks = [other for other in self.tracks if other is not track]
-        if track.confirmed:
+        # What nobody has heard of need not be reported.
+        if track.born is not None:
             track.hide()
             self._removed.append(track)
 

@@ -157,7 +157,8 @@ class PlainRaster:
         ceilings = np.full(len(stats), np.inf, np.float32)
         for row, pieces in enumerate(found):
             if len(pieces) > 1:
-                least = min_part * max(pieces)[0]
+                # In single precision, as the compiled loop.
+                least = np.float32(min_part) * np.float32(max(pieces)[0])
                 crumbs = [piece for piece in pieces if piece[0] < least]
                 if crumbs:
                     for piece in crumbs:

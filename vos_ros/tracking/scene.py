@@ -51,7 +51,7 @@ class Continuity:
         if stamp is not None and stamp_before is not None \
                 and not 0 <= stamp - stamp_before <= max_gap:
             return True
-        if product is None:
+        if product is None or least_correlation <= -1:
             return False
         spread = math.sqrt(energy * energy_before)
         # Where there is little but sensor noise to see, low correlation says nothing.

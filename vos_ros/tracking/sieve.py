@@ -222,8 +222,8 @@ def repeats(
 
 def _laid_out(masks: FloatArray) -> tuple[int, int, int, int, int]:
     """Return where masks lie: address, floats from mask to mask and row to row, rows, columns."""
-    if masks.strides[2] != masks.itemsize:
-        raise ValueError(f'masks have strides {masks.strides}: the cells of a row must lie '
-                         'side by side')
+    if masks.dtype != np.float32 or masks.strides[2] != masks.itemsize:
+        raise ValueError(f'masks are {masks.dtype} with strides {masks.strides}: must be float32, '
+                         'the cells of a row side by side')
     return (address(masks), masks.strides[0] // masks.itemsize,
             masks.strides[1] // masks.itemsize, masks.shape[1], masks.shape[2])
