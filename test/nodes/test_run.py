@@ -67,3 +67,28 @@ raise SystemExit(run(Busy))
                           timeout=60)
     assert done.stdout.split() == ['stopped'], 'the publisher had a context still'
     assert done.returncode == 0 and 'Traceback' not in done.stderr, done.stderr
+
+
+def test_sigterm_after_ctrl_c_lets_what_is_being_saved_be_saved():
+    program = """
+import os, signal, time
+from rclpy.node import Node
+from vos_ros.nodes.run import run
+
+
+class Saving(Node):
+    def __init__(self):
+        super().__init__('saving')
+        self.create_timer(0.01, lambda: os.kill(os.getpid(), signal.SIGINT))
+
+    def stop(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)
+        print('saved')
+
+
+raise SystemExit(run(Saving))
+"""
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True,
+                          timeout=60)
+    assert done.stdout.split() == ['saved'] and done.returncode == 0, done.stderr

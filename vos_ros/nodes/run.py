@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 import gc
 import logging
+import signal
 import sys
 from typing import Any
 
@@ -17,6 +18,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.node import Node
+from rclpy.signals import uninstall_signal_handlers
 
 from vos_ros.runtime.heap import keep_large_blocks
 from vos_ros.runtime.package import PackageError
@@ -87,8 +89,20 @@ def _spin(node: Node) -> None:
         executor.spin()
     finally:
         executor.remove_node(node)
+        _end_signal_thread()
         # Left to the garbage collector, it would complain about a context that is gone by then.
         executor.shutdown(timeout_sec=0)
+
+
+def _end_signal_thread() -> None:
+    """Wait for rclpy's thread for signals, and take no more of them while the node stops.
+
+    It walks through a list of what it wakes, this executor's part among it, and the executor's
+    shutdown frees that list: now and then Ctrl-C ended in a segmentation fault.
+    """
+    uninstall_signal_handlers()
+    # A launch file's next step, and the default is to die; what is being saved must be saved.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _program() -> str:
