@@ -8,6 +8,8 @@ matrix product rate, and the bytes it must read and write at its measured copy r
 timed by onnxruntime's profiler and grouped by the size of their output: 1/2 to 1/64 of the input
 are the backbone and the mask decoder, `queries` is everything that is no map.
 <graph>_over_floor is measured time over floor; <graph>_share_<stage> a stage's share of the time.
+Packages with quantised operators are refused: their floor would take the machine's int8 rate, and
+their profile leaves out the shapes of the weights.
 """
 
 from collections import defaultdict
@@ -24,6 +26,7 @@ from common import machine
 from common import parser
 from common import rounds_of
 import numpy as np
+import onnx
 from onnx import helper
 from onnx import numpy_helper
 from onnx import TensorProto
@@ -32,6 +35,9 @@ import onnxruntime
 from vos_ros.runtime.mobileinst import free_sides
 from vos_ros.runtime.package import load_package
 
+# Bytes of an element, by the profiler's names of types.
+SIZES = {'float': 4, 'float16': 2, 'double': 8, 'int64': 8, 'int32': 4, 'int8': 1, 'uint8': 1,
+         'bool': 1}
 STAGES = ('1/1', '1/2', '1/4', '1/8', '1/16', '1/32', '1/64', 'queries')
 
 
@@ -53,11 +59,13 @@ def main() -> None:
                            help="input size (default: the package's own)")
     args = arguments.parse_args()
     rounds = rounds_of(args)
+    package = load_package(args.model)
+    for path in package.graphs.values():
+        refuse_quantised(path)
     print(machine())
     gflops, copy = product_rate(rounds), copy_rate(rounds)
     print(f'matrix product {gflops:.0f} GFLOP/s, copy {copy:.1f} GB/s, one thread')
     figures = {'gemm_gflops': gflops, 'copy_gb_s': copy}
-    package = load_package(args.model)
     for name, path in package.graphs.items():
         size = tuple(args.size) if args.size else package.input_size
         stages = profile(path, size, rounds, gflops, copy)
@@ -74,6 +82,17 @@ def main() -> None:
         figures |= {f'{name}_ms': total.ms, f'{name}_floor_ms': total.floor_ms,
                     f'{name}_over_floor': total.ms / total.floor_ms, f'{name}_gmac': total.gmac}
     finish(figures, args)
+
+
+def refuse_quantised(path: Path) -> None:
+    """Raise SystemExit naming a graph with quantised operators."""
+    graph = onnx.load(path, load_external_data=False).graph
+    kinds = {node.op_type for node in graph.node}
+    found = sorted(kind for kind in kinds if 'Quant' in kind or 'QLinear' in kind
+                   or 'Integer' in kind)
+    if found:
+        raise SystemExit(f'{path}: has quantised operators ({", ".join(found)}), whose floor '
+                         'this program does not know')
 
 
 def product_rate(rounds: int) -> float:
@@ -154,10 +173,11 @@ def profile(path: Path, size: tuple[int, int], rounds: int, gflops: float,
 
 def cost(args: dict[str, Any], size: tuple[int, int]) -> tuple[float, float, str]:
     """Return GMAC, megabytes and stage of an operator from the shapes in its profile."""
-    shapes = [next(iter(entry.values())) for key in ('input_type_shape', 'output_type_shape')
-              for entry in args.get(key, [])]
+    tensors = [next(iter(entry.items())) for key in ('input_type_shape', 'output_type_shape')
+               for entry in args.get(key, [])]
+    shapes = [shape for _, shape in tensors]
     outputs = [next(iter(entry.values())) for entry in args.get('output_type_shape', [])]
-    megabytes = sum(4 * np.prod(shape) for shape in shapes) / 1e6
+    megabytes = sum(SIZES[kind] * np.prod(shape) for kind, shape in tensors) / 1e6
     output = outputs[0] if outputs else []
     gmac = 0.0
     if args['op_name'] == 'Conv':

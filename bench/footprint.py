@@ -7,14 +7,18 @@ Each way to run MobileInst starts in a process of its own: onnxruntime, and PyTo
 weights.  first_mask_s: from before the first import until the first frame's label map, model
 loaded meanwhile; first_mask_cpu_s: the processor time of it, which a busy machine changes less;
 start_s: the time with the start of Python.  rss_mb: resident after ten frames.
-install_mb: the installed distributions that the way needs, with what those require.
+install_mb: the installed distributions that the way needs, with what those require; left out
+where one of the modules comes from no distribution that pip knows, as apt's python3-opencv.
 With ROS, the instance node and the memory node follow a VGA video as two processes, one object
 designated: nodes_rss_mb is the resident memory of both together after --frames frames.
 """
 
 import argparse
+from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib import metadata
+from importlib.util import find_spec
 import json
 import os
 from pathlib import Path
@@ -30,8 +34,13 @@ from common import parser
 from common import rounds_of
 
 ROOT = Path(__file__).resolve().parent.parent
-LIGHT = ('onnxruntime', 'numpy', 'opencv-python-headless', 'PyYAML', 'safetensors')
-TORCH = ('torch', 'numpy', 'opencv-python-headless', 'PyYAML', 'safetensors')
+# Modules that both ways import, with the distributions that hold them.
+_BOTH = {
+    'numpy': ('numpy',), 'yaml': ('PyYAML',), 'safetensors': ('safetensors',),
+    'cv2': ('opencv-python-headless', 'opencv-python', 'opencv-contrib-python-headless',
+            'opencv-contrib-python')}
+LIGHT = {'onnxruntime': ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-openvino'), **_BOTH}
+TORCH = {'torch': ('torch',), **_BOTH}
 
 # A whole start: imports, model, tracker, one frame; then nine more.
 _LIGHT = """
@@ -114,12 +123,15 @@ def main() -> None:
     from vos_ros.runtime.package import find_package
     model = str(find_package(args.model))
     figures: dict[str, float] = {}
-    for suffix, names, body in (('', LIGHT, _LIGHT), ('_torch', TORCH, _TORCH)):
-        size = install_size(names)
-        if size is None:
-            print(f'{names[0]} is not installed: left out')
+    for suffix, modules, body in (('', LIGHT, _LIGHT), ('_torch', TORCH, _TORCH)):
+        missing = [module for module in modules if find_spec(module) is None]
+        if missing:
+            print(f'{next(iter(modules))}: {", ".join(missing)} cannot be imported: left out')
             continue
-        figures[f'install{suffix}_mb'] = size
+        try:
+            figures[f'install{suffix}_mb'] = install_size(distributions(modules))
+        except LookupError as error:
+            print(f'install{suffix}_mb is left out: {error.args[0]}')
         starts = [start(body, model) for _ in range(rounds_of(args))]
         for name in ('first_mask_s', 'first_mask_cpu_s', 'start_s', 'rss_mb'):
             what, unit = name.rsplit('_', 1)
@@ -132,8 +144,24 @@ def main() -> None:
     finish(figures, args)
 
 
-def install_size(names: tuple[str, ...]) -> float | None:
-    """Return the megabytes on disk of distributions and all they require; None if one is absent.
+def distributions(modules: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the distribution that holds each module, of those that may.
+
+    Raises LookupError naming the module where none of them is installed.
+    """
+    there = {re.sub(r'[-_.]+', '-', found.metadata['Name'] or '').lower()
+             for found in metadata.distributions()}
+    out = []
+    for module, names in modules.items():
+        known = [name for name in names if name.lower() in there]
+        if not known:
+            raise LookupError(f'{module} is of none of {", ".join(names)}')
+        out.append(known[0])
+    return out
+
+
+def install_size(names: Sequence[str]) -> float:
+    """Return the megabytes on disk of installed distributions and all they require.
 
     Extras do not count, nor what environment markers rule out here.
     """
@@ -148,8 +176,6 @@ def install_size(names: tuple[str, ...]) -> float | None:
         try:
             found = metadata.distribution(name)
         except metadata.PackageNotFoundError:
-            if name in {n.lower() for n in names}:
-                return None
             continue        # a requirement that this platform does not have
         for file in found.files or ():
             path = Path(str(found.locate_file(file)))

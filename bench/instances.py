@@ -93,7 +93,7 @@ def networks(args, threads: int, rounds: int) -> dict[str, float]:
 
 def pictures(args, rounds: int) -> dict[str, float]:
     """Time what depends on the camera's frame size: letterbox and label map, one thread."""
-    input_size = load_package(args.model).input_size
+    input_size = tuple(args.size or load_package(args.model).input_size)
     mask_size = (input_size[0] // 8, input_size[1] // 8)
     rng = np.random.default_rng(0)
     contenders = {}
@@ -107,13 +107,16 @@ def pictures(args, rounds: int) -> dict[str, float]:
         contenders[f'labels {name}'] = \
             lambda painter=painter, ids=ids, masks=masks: painter.paint(ids, masks, 0.0)
     timings = interleaved(contenders, rounds)
-    print_table(f'frames in and label maps out, {args.tracks} tracks, 1 thread', timings)
+    print_table(f'frames in and label maps out, input {input_size[0]} x {input_size[1]}, '
+                f'{args.tracks} tracks, 1 thread', timings)
     return flat('', timings)
 
 
 def steps(args, rounds: int) -> dict[str, float]:
     """Time whole steps on a VGA frame; by stage, and the share outside the graphs."""
-    network = MobileInst(load_package(args.model), 1, reuse_features=args.reuse_features)
+    network = MobileInst(load_package(args.model), 1, reuse_features=args.reuse_features,
+                         input_size=args.size and tuple(args.size))
+    height, width = network.input_size
     every = dict(birth_score=0.0, keep_score=0.0, min_area=0.0, confirm_keyframes=1,
                  max_tracks=args.tracks, max_gap=3600.0)
     params = InstanceTrackerParams(reuse_interval=args.interval, **every)
@@ -135,7 +138,8 @@ def steps(args, rounds: int) -> dict[str, float]:
             continue
         timings = {name: Timing(float(np.median(v)), float(np.percentile(v, 95)), min(v),
                                 float('nan'), len(v)) for name, v in stages.items()}
-        print_table(f'{kind} frame, VGA, {tracks} tracks shown, 1 thread', timings)
+        print_table(f'{kind} frame, VGA, input {height} x {width}, {tracks} tracks shown, '
+                    '1 thread', timings)
         figures |= flat(f'{kind}_', timings)
     everything = sum(sum(v['step']) for v in spent.values() if v)
     inside = sum(sum(v['network']) for v in spent.values() if v)

@@ -219,7 +219,7 @@ def run(args: argparse.Namespace) -> dict[str, float]:
     figures: dict[str, float] = {
         'frames': lost_frames, 'threads': args.threads, 'pace': args.pace}
     domain = 1 + os.getpid() % 90
-    for name in args.sizes.split(','):
+    for name in args.sizes:
         size = SIZES[name]
         for suffix, settings in TRANSPORTS.items():
             try:
@@ -266,6 +266,14 @@ def run(args: argparse.Namespace) -> dict[str, float]:
     return figures
 
 
+def _sizes(text: str) -> list[str]:
+    names = text.split(',')
+    for name in names:
+        if name not in SIZES:
+            raise argparse.ArgumentTypeError(f'{name!r} is none of {", ".join(SIZES)}')
+    return names
+
+
 def main() -> int:
     """Run the benchmark; return 0, or 1 with the reason when it cannot run."""
     parser = argparse.ArgumentParser(
@@ -277,7 +285,8 @@ def main() -> int:
     parser.add_argument('--threads', type=int, default=1, help='threads of the network')
     parser.add_argument('--pace', type=float, default=PACE,
                         help='images a second while overheads are measured')
-    parser.add_argument('--sizes', default=','.join(SIZES), help='some of these, with commas')
+    parser.add_argument('--sizes', type=_sizes, default=','.join(SIZES),
+                        help=f'some of {",".join(SIZES)}, with commas')
     args = parser.parse_args()
     try:
         figures = run(args)

@@ -17,14 +17,19 @@ from vos_ros.tracking.memory_params import MemoryTrackerParams
 # Small frames and stores, so that every store is full long before the frames are over and all that
 # happens in a long run happens hundreds of times: consolidation, eviction, late objects, removal.
 _SIZE = (96, 128)
+# Fewer frames leave no window round the frames that are compared.
+_FEWEST = 100
 _PARAMS = MemoryTrackerParams(mem_every=2, long_term_max_elements=1000, num_prototypes=64)
 
 
 def soak(package: Path, frames: int, threads: int = 1) -> dict[str, float]:
     """Run the frames over a package of XMem.
 
-    Returns growth of memory after a tenth, and of step time after a fifth of them.
+    Returns growth of memory after a tenth, and of step time after a fifth of them.  SystemExit
+    for too few frames.
     """
+    if frames < _FEWEST:
+        raise SystemExit(f'--soak-frames is {frames}, must be at least {_FEWEST}')
     tracker = MemoryTracker(OnnxXMem(load_package(package), threads), _PARAMS)
     video = [video_frame(n, *_SIZE, 3) for n in range(180)]
     early, middle = frames // 10, frames // 5

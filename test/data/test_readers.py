@@ -54,6 +54,23 @@ def test_coco_leaves_crowds_out_and_names_what_is_wrong(tmp_path):
         CocoImages(folder, annotations)
 
 
+def test_coco_only_categories_with_objects_need_a_class(tmp_path):
+    folder, annotations = coco_folder(tmp_path)
+    content = json.loads(annotations.read_text())
+    content['categories'].insert(0, {'id': 0, 'name': 'objects', 'supercategory': 'none'})
+    for annotation in content['annotations']:
+        if annotation['image_id'] != 1 and annotation['category_id'] == 18:
+            annotation['category_id'] = 0
+    annotations.write_text(json.dumps(content))
+    assert len(CocoImages(folder, annotations, SUPERCATEGORIES, {1})[0].instances) == 2
+    with pytest.raises(DataError, match="category 'objects'"):
+        CocoImages(folder, annotations, SUPERCATEGORIES)
+    content['annotations'][0]['category_id'] = 77
+    annotations.write_text(json.dumps(content))
+    with pytest.raises(DataError, match='category 77 has objects'):
+        CocoImages(folder, annotations, SUPERCATEGORIES, {1})
+
+
 def test_coco_annotations_without_a_mask_are_passed_over(tmp_path):
     folder, annotations = coco_folder(tmp_path)
     content = json.loads(annotations.read_text())
@@ -110,6 +127,30 @@ def test_youtube_vis_tracks_keep_their_number(tmp_path):
     (folder / 'clip' / '00001.png').unlink()
     with pytest.raises(DataError, match=r'00001\.png'):
         data.clip(0, [1])
+
+
+def test_youtube_vis_without_annotations_or_of_images_is_refused(tmp_path):
+    folder, annotations = ytvis_folder(tmp_path)
+    content = json.loads(annotations.read_text())
+    for nothing in (None, []):
+        annotations.write_text(json.dumps({**content, 'annotations': nothing}))
+        with pytest.raises(DataError, match=r'instances\.json: has no annotations'):
+            YoutubeVis(folder, annotations)
+    _, images = coco_folder(tmp_path / 'coco', count=1)
+    annotations.write_text(json.dumps({**json.loads(images.read_text()), 'videos': []}))
+    with pytest.raises(DataError, match=r'instances\.json: is not a YouTube-VIS file'):
+        YoutubeVis(folder, annotations)
+
+
+def test_youtube_vis_crowds_are_no_track(tmp_path):
+    folder, annotations = ytvis_folder(tmp_path)
+    content = json.loads(annotations.read_text())
+    content['annotations'][1]['iscrowd'] = 1
+    annotations.write_text(json.dumps(content))
+    data = YoutubeVis(folder, annotations)
+    assert data.track_classes(0) == [1]
+    assert np.array_equal(data.crowd(0, 1), draw_disc((64, 96), (76, 32), 10) > 0)
+    assert not data.crowd(0, 3).any()
 
 
 def test_cutouts_are_the_instances(tmp_path):

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """COCO mask AP: a network that knows the answer, one that gets classes wrong, and the command."""
 
+import argparse
 import json
+import math
 import os
 from pathlib import Path
 import subprocess
@@ -15,6 +17,7 @@ import pytest
 from tiny_model import export_tiny
 
 from vos_ros.data.coco import CocoImages
+from vos_ros.evaluate import instances
 from vos_ros.evaluate.masks import detect
 from vos_ros.evaluate.masks import evaluate_masks
 from vos_ros.evaluate.masks import Queries
@@ -63,7 +66,25 @@ def test_files_may_lack_what_only_pycocotools_needs(tmp_path):
     content['annotations'].append({**content['annotations'][0], 'id': 99, 'segmentation': []})
     path.write_text(json.dumps(content))
     data = CocoImages(folder, path, classes=('person', 'animal'))
-    assert evaluate_masks(oracle(data), data, SIZE) == pytest.approx(wanted)
+    assert evaluate_masks(oracle(data), data, SIZE) == pytest.approx(wanted, nan_ok=True)
+
+
+def test_ids_of_annotations_may_begin_at_0(tmp_path):
+    folder, path = coco_folder(tmp_path)
+    content = json.loads(path.read_text())
+    for annotation in content['annotations']:
+        annotation['id'] -= 1
+    path.write_text(json.dumps(content))
+    data = CocoImages(folder, path, classes=('person', 'animal'))
+    assert evaluate_masks(oracle(data), data, SIZE)['AR@100'] > 0.7
+    assert evaluate_masks(oracle(data), data, SIZE)['AP50'] == pytest.approx(1)
+
+
+def test_what_is_not_in_the_set_has_no_figure(tmp_path):
+    data = CocoImages(*coco_folder(tmp_path), classes=('person', 'animal'))
+    for objectness in (4.0, -30.0):
+        figures = evaluate_masks(oracle(data, objectness=objectness), data, SIZE)
+        assert math.isnan(figures['APl']) and not math.isnan(figures['APm'])
 
 
 def test_wrong_classes_count_only_without_classes(tmp_path):
@@ -117,12 +138,53 @@ def test_what_is_left_is_ranked_again_after_every_choice():
     assert soften(pack(masks), np.float32([0.9, 0.8, 0.5]), 2)[0].tolist() == [0, 2]
 
 
+def command(*arguments):
+    parser = argparse.ArgumentParser()
+    instances.add_arguments(parser)
+    return instances.run(parser.parse_args([str(a) for a in arguments]))
+
+
+def test_without_classes_the_command_takes_a_file_of_others(tmp_path, tiny_package, capsys):
+    folder, path = coco_folder(tmp_path, count=2)
+    content = json.loads(path.read_text())
+    content['categories'] = [{'id': 0, 'name': 'objects'}, {'id': 1, 'name': 'mug'},
+                             {'id': 18, 'name': 'fork'}]
+    path.write_text(json.dumps(content))
+    arguments = ['--data', folder, '--annotations', path, '--model', tiny_package, '--json']
+    assert command(*arguments, '--class-agnostic') == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures['instances'] == 4 and figures['AP'] >= 0 and figures['APl'] is None
+    assert command(*arguments) == 1
+    assert "category 'mug'" in capsys.readouterr().err
+
+
+def test_a_list_of_images_is_read_by_lines_and_names_must_be_there(tmp_path, tiny_package,
+                                                                  capsys):
+    folder, path = coco_folder(tmp_path, count=3)
+    content = json.loads(path.read_text())
+    content['images'][1]['file_name'] = 'a b.png'
+    (folder / '000000000002.png').rename(folder / 'a b.png')
+    path.write_text(json.dumps(content))
+    names = tmp_path / 'names.txt'
+    arguments = ['--data', folder, '--annotations', path, '--model', tiny_package, '--json',
+                 '--only', names, '--class-agnostic']
+    names.write_text('a b.png\n\n000000000003.png\n')
+    assert command(*arguments) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])['images'] == 2
+    for content, message in ((b'a b.png\nc.png\n', 'instances.json has no image c.png'),
+                             (b'\xff\xfe', 'UTF-8')):
+        names.write_bytes(content)
+        assert command(*arguments) == 1
+        error = capsys.readouterr().err
+        assert 'names.txt' in error and message in error
+
+
 def test_the_command_measures_a_package(tmp_path):
     package = export_tiny(tmp_path / 'tiny')
     folder, annotations = coco_folder(tmp_path / 'coco')
-    command = [sys.executable, '-m', 'vos_ros.cli', 'evaluate', 'instances', '--data', str(folder),
-               '--annotations', str(annotations), '--model', str(package), '--json']
-    run = subprocess.run([*command, '--class-agnostic', '--quick'], cwd=ROOT, text=True,
+    line = [sys.executable, '-m', 'vos_ros.cli', 'evaluate', 'instances', '--data', str(folder),
+            '--annotations', str(annotations), '--model', str(package), '--json']
+    run = subprocess.run([*line, '--class-agnostic', '--quick'], cwd=ROOT, text=True,
                          capture_output=True, env={**os.environ, 'PYTHONPATH': str(ROOT)})
     assert run.returncode == 0, run.stderr
     figures = json.loads(run.stdout.splitlines()[-1])
@@ -131,7 +193,7 @@ def test_the_command_measures_a_package(tmp_path):
     assert figures['model'] == 'tiny' and len(figures['model_digest']) == 12
     for wrong, named in ((['--model', 'no-such-package'], 'no-such-package'),
                          (['--threads', '0'], 'threads is 0')):
-        broken = subprocess.run([*command, *wrong], cwd=ROOT, text=True, capture_output=True,
+        broken = subprocess.run([*line, *wrong], cwd=ROOT, text=True, capture_output=True,
                                 env={**os.environ, 'PYTHONPATH': str(ROOT)})
         assert broken.returncode == 1 and named in broken.stderr
         assert 'Traceback' not in broken.stderr

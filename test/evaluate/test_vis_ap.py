@@ -80,6 +80,11 @@ def test_what_lies_in_void_is_left_out():
     assert half['VIS_AP50'] == pytest.approx(1) and half['VIS_AP75'] == pytest.approx(0.5)
 
 
+def test_where_nothing_is_there_is_no_figure():
+    false = video([(strip(0, 0), strip(1, 0), strip(1, 1))])
+    assert np.isnan(list(vis_ap([false]).values())).all()
+
+
 def test_nothing_found_is_zero():
     assert vis_ap([video([(strip(1, 0), strip(0, 0))])]) == dict.fromkeys(NAMES, 0.0)
 

@@ -1,9 +1,12 @@
 # Copyright 2026 vos_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The DAVIS measures, the folder layouts and the semi-supervised protocol."""
+"""The folder layouts of DAVIS, its masks and the semi-supervised protocol."""
 
+import argparse
 import csv
+import json
 import math
+import warnings
 
 import cv2
 import numpy as np
@@ -12,112 +15,15 @@ import pytest
 
 from vos_ros.evaluate.davis import find_sequences
 from vos_ros.evaluate.davis import read_labels
-from vos_ros.evaluate.davis_metrics import boundary
-from vos_ros.evaluate.davis_metrics import boundary_accuracy
-from vos_ros.evaluate.davis_metrics import region_similarity
+from vos_ros.evaluate.figures import percent
+from vos_ros.evaluate.figures import to_json
+from vos_ros.evaluate.vos import add_arguments
 from vos_ros.evaluate.vos import Recorder
-from vos_ros.evaluate.vos import write_csv
+from vos_ros.evaluate.vos import run
+from vos_ros.evaluate.vos import Table
 from vos_ros.evaluate.vos_scores import score_sequence
 from vos_ros.evaluate.vos_scores import summary
 from vos_ros.tracking.drawing import png_palette
-
-
-def box(height, width, y1, x1, y2, x2):
-    mask = np.zeros((height, width), bool)
-    mask[y1:y2, x1:x2] = True
-    return mask
-
-
-def blob(height, width, y, x, a, b, angle=0.0):
-    ys, xs = np.mgrid[:height, :width]
-    u = (xs - x) * math.cos(angle) + (ys - y) * math.sin(angle)
-    v = (ys - y) * math.cos(angle) - (xs - x) * math.sin(angle)
-    return (u / a) ** 2 + (v / b) ** 2 <= 1
-
-
-# prediction, truth
-CASES = {
-    'shifted': (blob(120, 214, 60, 103, 50, 25), blob(120, 214, 60, 100, 50, 25)),
-    'turned': (blob(240, 427, 120, 210, 130, 60, 0.2), blob(240, 427, 118, 205, 120, 66)),
-    'edge': (blob(97, 61, 90, 5, 40, 22, -0.7), blob(97, 61, 95, 0, 36, 25, -0.5)),
-    'two': (blob(150, 200, 40, 50, 20, 30) | blob(150, 200, 100, 150, 31, 22),
-            blob(150, 200, 42, 50, 20, 30)),
-    'dots': (blob(150, 200, 70, 90, 40, 40) ^ (np.indices((150, 200)).sum(0) % 17 == 0),
-             blob(150, 200, 70, 90, 40, 40)),
-}
-# J and F of these cases, as the published DAVIS 2017 evaluation code gives them.
-PUBLISHED = {
-    'shifted': (0.9266732283464567, 0.8092105263157895),
-    'turned': (0.8024691358024691, 0.21174807240205828),
-    'edge': (0.6933229813664596, 0.15294117647058822),
-    'two': (0.4405577299412916, 0.6538461538461539),
-    'dots': (0.7287822878228782, 0.15780730897009965),
-}
-
-
-def test_region_similarity_of_boxes():
-    # 4 x 6 and 4 x 6, shifted by 2 columns: 16 common pixels of 32.
-    assert region_similarity(box(8, 12, 2, 2, 6, 8), box(8, 12, 2, 4, 6, 10)) == 0.5
-    empty = np.zeros((8, 12), bool)
-    assert region_similarity(empty, empty) == 1
-    assert region_similarity(empty, box(8, 12, 0, 0, 1, 1)) == 0
-
-
-def test_boundary_is_half_a_pixel_to_the_upper_left():
-    mask = box(6, 7, 2, 3, 4, 5)
-    # Left and upper neighbours of the 2 x 2 box, and the box's own right and lower pixels.
-    assert sorted(zip(*np.nonzero(boundary(mask)), strict=True)) == [
-        (1, 2), (1, 3), (1, 4), (2, 2), (2, 4), (3, 2), (3, 3), (3, 4)]
-    assert not boundary(np.ones((6, 7), bool)).any()
-
-
-def test_boundary_accuracy_of_lines():
-    # A vertical edge at column 10 against one at column 13: matched from a tolerance of 3 on.
-    a, b = box(40, 40, 0, 0, 40, 10), box(40, 40, 0, 0, 40, 13)
-    assert boundary_accuracy(a, b, 3) == 1
-    assert boundary_accuracy(a, b, 2) == 0
-    # Half of the predicted edge is 20 columns away: precision 1/2 (20 of 40), recall close to it.
-    c = b.copy()
-    c[20:, 13:33] = True
-    precision, recall = boundary_accuracy_parts(c, b, 1)
-    assert boundary_accuracy(c, b, 1) == pytest.approx(
-        2 * precision * recall / (precision + recall))
-    # ceil(0.008 * diagonal) pixels: 0.008 * hypot(480, 854) = 7.84 -> 8
-    d, e = box(480, 854, 0, 0, 480, 100), box(480, 854, 0, 0, 480, 108)
-    assert boundary_accuracy(d, e) == 1
-    assert boundary_accuracy(d, box(480, 854, 0, 0, 480, 109)) == 0
-
-
-def boundary_accuracy_parts(prediction, truth, radius):
-    """Precision and recall by distances between all pairs of boundary pixels."""
-    p, t = (np.argwhere(boundary(m)).astype(float) for m in (prediction, truth))
-    near = ((p[:, None] - t[None]) ** 2).sum(-1) <= radius ** 2
-    return near.any(1).mean(), near.any(0).mean()
-
-
-@pytest.mark.parametrize('name', CASES)
-def test_boundary_accuracy_by_distances(name):
-    prediction, truth = CASES[name]
-    for radius in (1, 2, 3, 5):
-        precision, recall = boundary_accuracy_parts(prediction, truth, radius)
-        assert boundary_accuracy(prediction, truth, radius) == pytest.approx(
-            2 * precision * recall / (precision + recall), abs=1e-12)
-
-
-@pytest.mark.parametrize('name', CASES)
-def test_as_the_published_evaluation(name):
-    j, f = PUBLISHED[name]
-    assert region_similarity(*CASES[name]) == pytest.approx(j, abs=1e-9)
-    assert boundary_accuracy(*CASES[name]) == pytest.approx(f, abs=1e-9)
-
-
-def test_empty_masks_and_sizes():
-    empty, some = np.zeros((20, 20), bool), box(20, 20, 5, 5, 9, 9)
-    assert boundary_accuracy(empty, empty) == 1
-    assert boundary_accuracy(empty, some) == 0
-    assert boundary_accuracy(some, empty) == 0
-    with pytest.raises(ValueError, match='different sizes'):
-        region_similarity(empty, np.zeros((20, 21), bool))
 
 
 def write_mask(path, labels, mode='P'):
@@ -138,6 +44,15 @@ def moving(frames, size=(48, 80)):
             labels[30:40, 50:60] = 2
         out.append(labels)
     return out
+
+
+def write_video(root, sequence, masks, mode='P', name='{:05}', size=None):
+    """A sequence with these label maps [T, H, W]; size: of its frames, if not the masks'."""
+    for t, labels in enumerate(masks):
+        path = root / 'JPEGImages' / sequence / f'{name.format(t)}.jpg'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.full((*(size or labels.shape), 3), 90, np.uint8))
+        write_mask(root / 'Annotations' / sequence / f'{name.format(t)}.png', labels, mode)
 
 
 @pytest.fixture
@@ -192,6 +107,24 @@ def test_mask_files(tmp_path):
     assert np.unique(read_labels(tmp_path / 'm.png')).tolist() == [0, 7]
 
 
+def test_what_255_means_is_the_same_in_a_sequence(tmp_path):
+    labels = np.zeros((8, 48, 80), np.uint8)
+    labels[:, 30:40, 60:70], labels[1:3, 5:20, 5:20] = 255, 1
+    write_video(tmp_path / 'void', 'leaves', labels, 'L')
+    (leaves,) = find_sequences(tmp_path / 'void')
+    assert [np.unique(leaves.labels(t)).tolist() for t in (0, 1, 7)] == [[0], [0, 1], [0]]
+    assert np.unique(leaves.labels(0, void=True)).tolist() == [0, 255]
+    write_video(tmp_path / '2016', 'one', np.where(labels == 255, 255, 0), 'L')
+    (one,) = find_sequences(tmp_path / '2016')
+    assert np.unique(one.labels(0)).tolist() == [0, 1]
+
+
+def test_frames_go_by_their_numbers(tmp_path):
+    write_video(tmp_path, 'counted', np.ones((12, 16, 16), np.uint8), name='{}')
+    (sequence,) = find_sequences(tmp_path)
+    assert [path.stem for path in sequence.frames] == [str(t) for t in range(12)]
+
+
 def test_layouts(folder, tmp_path):
     (davis,) = find_sequences(folder)
     assert (davis.name, len(davis.frames)) == ('walk', 8)
@@ -214,6 +147,8 @@ def test_image_set(folder):
     listing.parent.mkdir(parents=True)
     listing.write_text('walk\n')
     assert [s.name for s in find_sequences(folder, image_set='2017/val')] == ['walk']
+    with pytest.raises(ValueError, match=r'val\.txt: does not list run'):
+        find_sequences(folder, ['run', 'walk'], '2017/val')
     with pytest.raises(FileNotFoundError, match=r'test\.txt'):
         find_sequences(folder, image_set='test')
 
@@ -277,6 +212,47 @@ def test_frames_without_annotation_are_tracked_but_not_scored(folder):
     assert [o.frames for o in score.objects] == [4, 2]
 
 
+def test_a_thin_object_is_given_though_frames_are_smaller_than_masks(tmp_path):
+    labels = np.zeros((4, 96, 160), np.uint8)
+    labels[:, 20:60, 20:60], labels[:, 71, 11:51] = 1, 2
+    write_video(tmp_path, 'wire', labels, size=(48, 80))
+    tracker = Frozen()
+    score_sequence(find_sequences(tmp_path)[0], tracker)
+    assert tracker.given == [[1, 2]]
+    assert (tracker.known == 1).sum() == 400
+
+
+def test_what_does_not_exist_is_no_number(tmp_path):
+    labels = np.zeros((6, 48, 80), np.uint8)
+    labels[0, 10:20, 10:30] = 1                 # gone after the first frame
+    write_video(tmp_path, 'gone', labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        figures = summary([score_sequence(find_sequences(tmp_path)[0], Frozen())])
+    assert math.isnan(figures['J_seen']) and math.isnan(figures['J_seen_tenths_ratio'])
+    assert json.loads(to_json(figures))['J_seen'] is None
+    assert percent(figures['J_seen']) == '-'
+
+
+def test_the_command_keeps_what_was_done_before_a_sequence_fails(tmp_path, capsys):
+    labels = np.zeros((3, 64, 96), np.uint8)
+    for i in range(9):                          # one more than trackers follow by default
+        labels[:, 2 + 20 * (i // 4):18 + 20 * (i // 4), 2 + 24 * (i % 4):20 + 24 * (i % 4)] = i + 1
+    write_video(tmp_path / 'data', 'a', labels)
+    write_video(tmp_path / 'data', 'b', labels)
+    (tmp_path / 'data' / 'JPEGImages' / 'b' / '00001.jpg').write_bytes(b'no picture')
+    table = tmp_path / 'new' / 'table.csv'
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    arguments = ['--data', str(tmp_path / 'data'), '--csv', str(table), '--threads', '1']
+    assert run(parser.parse_args(arguments)) == 1
+    assert 'vos-ros evaluate vos: b: ' in capsys.readouterr().err
+    with open(table, newline='') as stream:
+        assert [row['sequence'] for row in csv.DictReader(stream)] == ['a'] * 9
+    assert run(parser.parse_args([*arguments, '--max-objects', '8'])) == 1
+    assert 'a: 9 objects more would be too many' in capsys.readouterr().err
+
+
 def test_what_is_written(folder, tmp_path):
     (sequence,) = find_sequences(folder)
     with Recorder(sequence, str(tmp_path / 'video'), str(tmp_path / 'masks')) as recorder:
@@ -285,8 +261,9 @@ def test_what_is_written(folder, tmp_path):
     assert (saved == np.maximum(moving(1)[0], moving(4)[3] * (moving(4)[3] == 2))).all()
     capture = cv2.VideoCapture(str(tmp_path / 'video' / 'walk.mp4'))
     assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == 8
-    write_csv(str(tmp_path / 'table.csv'), [score])
-    with open(tmp_path / 'table.csv', newline='') as stream:
+    with Table(tmp_path / 'tables' / 'table.csv') as table:
+        table.add(score)
+    with open(tmp_path / 'tables' / 'table.csv', newline='') as stream:
         rows = list(csv.DictReader(stream))
     assert [(r['sequence'], r['object'], r['frames']) for r in rows] == [
         ('walk', '1', '6'), ('walk', '2', '3')]

@@ -4,6 +4,7 @@
 
 import json
 from pathlib import Path
+import re
 import subprocess
 import sys
 
@@ -31,6 +32,12 @@ def test_quick_json(tiny_package):
             mean / figures[f'peer_{threads}_ms'], rel=1e-3)
     assert 0 < figures['outside_network_share'] < 1
     assert all(isinstance(value, (int, float)) for value in figures.values())
+
+
+def test_the_size_asked_for_is_the_one_of_every_table(tiny_package):
+    done = bench('--quick', '--rounds', '1', '--size', '96', '160', '--model', str(tiny_package))
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(', input 96 x 160,', done.stdout)) == 3
 
 
 def test_a_peer_with_two_inputs_is_refused(tiny_package):

@@ -4,6 +4,7 @@
 
 import json
 from pathlib import Path
+import re
 import subprocess
 import sys
 
@@ -26,6 +27,29 @@ def test_footprint(tiny_package):
     if 'install_torch_mb' in found:
         assert found['install_torch_mb'] > found['install_mb']
         assert found['rss_torch_mb'] > found['rss_mb']
+
+
+def test_distributions_are_found_under_their_other_names():
+    sys.path.insert(0, str(BENCH))
+    try:
+        from footprint import distributions
+    finally:
+        sys.path.remove(str(BENCH))
+    assert distributions({'numpy': ('no-such-numpy', 'numpy')}) == ['numpy']
+    with pytest.raises(LookupError, match='cv2 is of none of no-such-opencv'):
+        distributions({'numpy': ('numpy',), 'cv2': ('no-such-opencv',)})
+
+
+@pytest.mark.parametrize('command, message', [
+    ('floor.py --quick --model mobileinst-lite0-int8', r'key\.onnx: has quantised operators'),
+    ('xmem.py --soak --soak-frames 60', '--soak-frames is 60, must be at least 100'),
+    ('ros_overhead.py --sizes vga,4k', "'4k' is none of vga, 720p, 1080p")])
+def test_what_cannot_be_measured_is_refused_by_name(command, message):
+    program, *arguments = command.split()
+    done = subprocess.run([sys.executable, str(BENCH / program), *arguments],
+                          capture_output=True, text=True)
+    assert done.returncode and re.search(message, done.stderr)
+    assert 'Traceback' not in done.stderr
 
 
 def test_floor(tiny_package):

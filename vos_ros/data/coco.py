@@ -47,10 +47,22 @@ def held_out(image_id: int, parts: int = 5) -> bool:
     return zlib.crc32(str(image_id).encode()) % parts == 0
 
 
-def class_map(coco: COCO, classes: Sequence[str]) -> dict[int, int]:
+def read_names(path: str | os.PathLike[str]) -> list[str]:
+    """Read a list of file names, one a line; DataError naming the list if it is not one."""
+    try:
+        lines = Path(path).read_text(encoding='utf-8').splitlines()
+    except OSError as error:
+        raise DataError(f'{path}: no such list of images') from error
+    except UnicodeDecodeError as error:
+        raise DataError(f'{path}: is not a list of images in UTF-8 ({error})') from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def class_map(coco: COCO, classes: Sequence[str], used: Collection[int]) -> dict[int, int]:
     """Map category ids to indices into `classes`, by category name or else by supercategory.
 
-    Raises DataError naming the first category that is neither.
+    used: the categories that must have a class; files list some that they have no object of.
+    Raises DataError naming the first of them that has none.
     """
     out = {}
     for category in coco.dataset['categories']:
@@ -59,9 +71,14 @@ def class_map(coco: COCO, classes: Sequence[str]) -> dict[int, int]:
                 out[category['id']] = list(classes).index(name)
                 break
         else:
+            if category['id'] not in used:
+                continue
             raise DataError(
                 f'category {category["name"]!r} (supercategory '
                 f'{category.get("supercategory")!r}) is none of {", ".join(classes)}')
+    unlisted = set(used) - out.keys()
+    if unlisted:
+        raise DataError(f'category {min(unlisted)} has objects, but is not among the categories')
     return out
 
 
@@ -100,6 +117,8 @@ class CocoImages:
     classes: class names; a category is matched by its own name, else by its supercategory.
         None keeps the file's categories in their order.
     keep: file names or image ids to keep (None: all).
+    class_of: the class of each category id, as an index; a category without an object in the
+        images kept may have none.
 
     Annotations marked iscrowd are no single object and kept apart, as MaskedImage.crowds.
     Raises DataError naming the file or category at fault.
@@ -114,13 +133,14 @@ class CocoImages:
         if classes is None:
             classes = [c['name'] for c in self.coco.dataset['categories']]
         self.classes = tuple(classes)
-        self._class_of = class_map(self.coco, self.classes)
         images = sorted(self.coco.dataset['images'], key=lambda image: image['id'])
         if keep is not None:
             images = [i for i in images if i['id'] in keep or i['file_name'] in keep]
         if not images:
             raise DataError(f'{annotations}: no image is left to read')
         self.images = images
+        self.class_of = class_map(self.coco, self.classes, {
+            a['category_id'] for i in images for a in self.coco.imgToAnns[i['id']]})
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -144,7 +164,7 @@ class CocoImages:
             mask = annotation_mask(self.coco, annotation)
             if mask is None:
                 continue
-            instance = Instance.from_full(mask, self._class_of[annotation['category_id']])
+            instance = Instance.from_full(mask, self.class_of[annotation['category_id']])
             if instance is not None:
                 (crowds if annotation.get('iscrowd') else instances).append(instance)
         return MaskedImage(rgb, tuple(instances), entry['file_name'], tuple(crowds))

@@ -22,7 +22,8 @@ class YoutubeVis:
     folder: the JPEGImages folder that the file names in the JSON are relative to.
     classes: class names in the file's category order.
 
-    Raises DataError naming the file at fault.
+    Raises DataError naming the file at fault, also one without annotations, as the official files
+    for validation and test are.
     """
 
     def __init__(self, folder: str | os.PathLike[str],
@@ -36,15 +37,22 @@ class YoutubeVis:
             categories = sorted(data['categories'], key=lambda c: c['id'])
             self.videos: list[dict] = sorted(data['videos'], key=lambda v: v['id'])
             tracks = data['annotations'] or []
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            for video in self.videos:       # what is used of them later
+                _ = video['file_names'], video['height'], video['width']
+            for track in tracks:
+                _ = track['video_id'], track['category_id'], track['segmentations']
+        except (ValueError, KeyError, TypeError) as error:
             raise DataError(f'{path}: is not a YouTube-VIS file ({error!r})') from error
+        if not tracks:
+            raise DataError(f'{path}: has no annotations')
         self.folder = Path(folder)
         self.classes = tuple(c['name'] for c in categories)
         self._class_of = {c['id']: i for i, c in enumerate(categories)}
         self._tracks: dict[int, list[dict]] = {}
+        self._crowds: dict[int, list[dict]] = {}
         for track in tracks:
-            if not track.get('iscrowd'):
-                self._tracks.setdefault(track['video_id'], []).append(track)
+            kind = self._crowds if track.get('iscrowd') else self._tracks
+            kind.setdefault(track['video_id'], []).append(track)
 
     def __len__(self) -> int:
         """Return the number of videos."""
@@ -86,6 +94,17 @@ class YoutubeVis:
             labels.append(label)
         return Clip(np.stack(images), np.stack(labels),
                     np.array(self.track_classes(index), np.int64))
+
+    def crowd(self, index: int, number: int) -> NDArray[np.bool_]:
+        """Return where a frame shows objects that nobody told apart (iscrowd): bool [H, W]."""
+        video = self.videos[index]
+        size = video['height'], video['width']
+        out = np.zeros(size, np.bool_)
+        for track in self._crowds.get(video['id'], []):
+            mask = _mask(track['segmentations'][number], *size)
+            if mask is not None:
+                out |= mask != 0
+        return out
 
 
 def _mask(segmentation: dict | list | None, height: int, width: int) -> NDArray[np.uint8] | None:

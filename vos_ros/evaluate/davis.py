@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read video object segmentation data in the folder layouts of DAVIS and its relatives."""
 
+from collections.abc import Callable
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
+from functools import cached_property
 import os
 from pathlib import Path
 
@@ -12,9 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vos_ros.tracking.folder import IMAGE_SUFFIXES
+from vos_ros.tracking.folder import pictures_in
+
 VOID = 255
 
-_PICTURES = ('.jpg', '.jpeg', '.png')
+# Masks of a sequence that are looked at, at most, to tell what 255 means in it: all of DAVIS's.
+_LOOK = 104
 
 
 @dataclass(frozen=True)
@@ -38,21 +44,42 @@ class VideoSequence:
     def labels(self, index: int, void: bool = False) -> NDArray[np.uint8] | None:
         """Read a frame's label map: uint8 [H, W], 0 = background; None without annotation.
 
-        void: see `read_labels`.
+        void: see `read_labels`. What 255 means is the same in all grey masks of a sequence.
         """
         path = self.annotations[index]
-        return None if path is None else read_labels(path, void)
+        return None if path is None else read_labels(path, void, lambda: self._numbered)
+
+    @cached_property
+    def _numbered(self) -> bool:
+        """Whether masks hold numbers besides 0 and 255; of many masks, some all over are read."""
+        paths = [path for path in self.annotations if path is not None]
+        chosen = np.linspace(0, len(paths) - 1, min(len(paths), _LOOK)).astype(int)
+        return any(not np.isin(_read(paths[i])[0], (0, VOID)).all() for i in chosen)
 
 
-def read_labels(path: str | os.PathLike[str], void: bool = False) -> NDArray[np.uint8]:
+def read_labels(path: str | os.PathLike[str], void: bool = False,
+                numbered: Callable[[], bool] = lambda: False) -> NDArray[np.uint8]:
     """Read a mask PNG as object numbers: uint8 [H, W], 0 = background.
 
     A palette or grey PNG holds the numbers themselves. A grey mask that holds only 0 and 255 is a
     single object (DAVIS 2016) and becomes 0 and 1; otherwise 255 is void (DAVIS 2017) and
     becomes background, as the semi-supervised protocol has it. With `void` it stays VOID: there
-    is an object that is not labelled. Raises ValueError naming the file for other kinds of
-    picture and for numbers above 255.
+    is an object that is not labelled.
+    numbered: says whether the masks that belong with this one hold other numbers, so that 255 is
+        void in it, too; asked only when it matters.
+    Raises ValueError naming the file for other kinds of picture and for numbers above 255.
     """
+    labels, mode = _read(path)
+    # A mask may show void and nothing else: all objects have left.
+    if mode != 'P' and labels.any() and np.isin(labels, (0, VOID)).all() and not numbered():
+        return (labels == VOID).astype(np.uint8)
+    if void:
+        return labels
+    return np.where(labels == VOID, 0, labels).astype(np.uint8)
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[NDArray[np.uint8], str]:
+    """Return the numbers that a mask holds, uint8 [H, W], and the mode of the picture."""
     try:
         with Image.open(path) as picture:
             mode, array = picture.mode, np.array(picture)
@@ -64,13 +91,7 @@ def read_labels(path: str | os.PathLike[str], void: bool = False) -> NDArray[np.
         raise ValueError(f'{path}: a mask must be a palette or grey PNG, not {mode}')
     if array.max(initial=0) > 255:
         raise ValueError(f'{path}: holds object number {int(array.max())}, above 255')
-    labels = array.astype(np.uint8)
-    # A palette mask may show void and nothing else: all objects have left.
-    if mode != 'P' and labels.any() and np.isin(labels, (0, VOID)).all():
-        return (labels == VOID).astype(np.uint8)
-    if void:
-        return labels
-    return np.where(labels == VOID, 0, labels).astype(np.uint8)
+    return array.astype(np.uint8), mode
 
 
 def find_sequences(
@@ -107,6 +128,9 @@ def find_sequences(
         if not listing.is_file():
             raise FileNotFoundError(f'{listing}: no such list of sequences')
         listed = listing.read_text(encoding='utf-8').split()
+        unlisted = [n for n in wanted or () if n not in listed]
+        if unlisted:
+            raise ValueError(f'{listing}: does not list {", ".join(unlisted)}')
         wanted = [n for n in listed if wanted is None or n in wanted]
     if wanted is not None:
         missing = [n for n in wanted if n not in pairs]
@@ -118,7 +142,7 @@ def find_sequences(
 
 
 def _sequence(name: str, images: Path, masks: Path) -> VideoSequence:
-    frames = tuple(sorted(p for p in images.iterdir() if p.suffix.lower() in _PICTURES))
+    frames = tuple(pictures_in(images))
     known = {p.stem: p for p in masks.iterdir() if p.suffix.lower() == '.png'} \
         if masks.is_dir() else {}
     annotations = tuple(known.get(p.stem) for p in frames)
@@ -128,4 +152,4 @@ def _sequence(name: str, images: Path, masks: Path) -> VideoSequence:
 
 
 def _has_pictures(folder: Path) -> bool:
-    return any(p.suffix.lower() in _PICTURES for p in folder.iterdir())
+    return any(p.suffix.lower() in IMAGE_SUFFIXES for p in folder.iterdir())

@@ -3,7 +3,7 @@
 """Measure a MobileInst package on COCO-style images: mask AP and AR, by pycocotools."""
 
 import argparse
-import json
+from collections.abc import Sequence
 from pathlib import Path
 import sys
 import time
@@ -16,6 +16,9 @@ from vos_ros.data.coco import CocoImages
 from vos_ros.data.coco import DataError
 from vos_ros.data.coco import held_out
 from vos_ros.data.coco import load_coco
+from vos_ros.data.coco import read_names
+from vos_ros.evaluate.figures import percent
+from vos_ros.evaluate.figures import to_json
 from vos_ros.evaluate.masks import evaluate_masks
 from vos_ros.evaluate.masks import Network
 from vos_ros.evaluate.masks import Queries
@@ -35,8 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--annotations', type=Path, required=True, help='COCO instances JSON')
     parser.add_argument('--model', default=DEFAULT_MODEL, help='model package: folder or name')
     parser.add_argument('--class-agnostic', action='store_true',
-                        help='AP, AP50 and AR@100 count a mask whatever its class')
-    parser.add_argument('--only', type=Path, help='text file of image file names to keep')
+                        help='AP and AR count a mask whatever its class; the file may have '
+                        'classes that the network has not')
+    parser.add_argument('--only', type=Path, help='text file of image file names to keep, '
+                        'one a line')
     parser.add_argument('--hold-out', type=int, default=0, metavar='N',
                         help='only images whose crc32(id) %% N is 0')
     parser.add_argument('--threads', type=int, default=1, help='threads of the runtime')
@@ -57,21 +62,28 @@ def asking(package: ModelPackage, threads: int = 1) -> tuple[Network, bool]:
     return ask, turns
 
 
+def _chosen(annotations: Path, only: Path | None, hold_out: int) -> set[str] | None:
+    """Return the names of the images to keep, None for all; DataError for a name not there."""
+    if only is None and hold_out < 1:
+        return None
+    ids: dict[str, int] = {
+        e['file_name']: e['id'] for e in load_coco(annotations).dataset['images']}
+    names: Sequence[str] = list(ids) if only is None else read_names(only)
+    missing = [name for name in names if name not in ids]
+    if missing:
+        raise DataError(f'{only}: {annotations.name} has no image {", ".join(missing[:3])}'
+                        + (f' and {len(missing) - 3} more' if len(missing) > 3 else ''))
+    return {name for name in names if hold_out < 1 or held_out(ids[name], hold_out)}
+
+
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print; return the exit status."""
     try:
         package = load_package(args.model)
         ask, turns = asking(package, args.threads)
-        keep: set[int | str] | None = None
-        if args.only is not None:
-            if not args.only.is_file():
-                raise DataError(f'{args.only}: no such list of images')
-            keep = set(args.only.read_text().split())
-        if args.hold_out > 0:
-            entries = load_coco(args.annotations).dataset['images']
-            names = {e['file_name'] for e in entries if held_out(e['id'], args.hold_out)}
-            keep = names if keep is None else names & keep
-        data = CocoImages(args.data, args.annotations, package.classes, keep)
+        data = CocoImages(args.data, args.annotations,
+                          None if args.class_agnostic else package.classes,
+                          _chosen(args.annotations, args.only, args.hold_out))
     except (DataError, PackageError, GraphError) as error:
         print(f'vos-ros evaluate instances: {error}', file=sys.stderr)
         return 1
@@ -82,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     with tqdm(total=len(data), unit='image', disable=None) as bar:
         try:
             figures = evaluate_masks(ask, data, package.input_size, lambda _: bar.update(),
-                                     turns)
+                                     turns, args.class_agnostic)
         except DataError as error:
             print(f'vos-ros evaluate instances: {error}', file=sys.stderr)
             return 1
@@ -93,11 +105,10 @@ def run(args: argparse.Namespace) -> int:
     print(f'{args.annotations.name}: {int(figures["images"])} images, '
           f'{int(figures["instances"])} instances; model {package.name} ({package.digest[:12]})'
           f'{", class-agnostic" if args.class_agnostic else ""}')
-    print('  '.join(f'{key} {100 * value:.1f}' for key, value in chosen.items()))
+    print('  '.join(f'{key} {percent(value)}' for key, value in chosen.items()))
     if args.json:
-        print(json.dumps({
-            **{key: round(value, 5) for key, value in chosen.items()},
-            'class_agnostic': args.class_agnostic, 'images': int(figures['images']),
+        print(to_json({
+            **chosen, 'class_agnostic': args.class_agnostic, 'images': int(figures['images']),
             'instances': int(figures['instances']), 'detections': int(figures['detections']),
             'model': package.name, 'model_digest': package.digest[:12],
             'seconds': round(seconds, 2)}))

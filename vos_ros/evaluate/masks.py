@@ -6,6 +6,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 import io
+import math
 from typing import Any
 from typing import NamedTuple
 
@@ -17,7 +18,6 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from vos_ros.data.coco import annotation_mask
-from vos_ros.data.coco import class_map
 from vos_ros.data.coco import CocoImages
 from vos_ros.runtime.letterbox import facing
 from vos_ros.runtime.letterbox import Letterbox
@@ -117,12 +117,14 @@ def soften(bits: Bits, scores: NDArray[np.float32],
 
 def evaluate_masks(network: Network, data: CocoImages, input_size: tuple[int, int],
                    progress: Callable[[int], None] | None = None,
-                   turns: bool = True) -> dict[str, float]:
+                   turns: bool = True, agnostic: bool = False) -> dict[str, float]:
     """Run the network over a COCO-style set and return AP and AR in 0..1.
 
     Keys: AP, AP50, AP75, APs, APm, APl, AR@1, AR@10, AR@100 with classes, and the same with
     `agnostic_` before it, where a mask of any class counts; images, instances, detections.
-    data.classes must be the network's classes, in its order.  turns: see `detect`.
+    NaN where there is nothing to be found, as APs in a set without small objects.
+    data.classes must be the network's classes, in its order, unless agnostic is set, which
+    leaves out the figures with classes.  turns: see `detect`.
     """
     detections: list[dict[str, Any]] = []
     ids = [entry['id'] for entry in data.images]
@@ -132,52 +134,61 @@ def evaluate_masks(network: Network, data: CocoImages, input_size: tuple[int, in
                                'segmentation': found.code, 'score': found.score})
         if progress is not None:
             progress(number + 1)
-    return score_detections(data, ids, detections)
+    return score_detections(data, ids, detections, agnostic)
 
 
 def score_detections(data: CocoImages, ids: Sequence[int],
-                     detections: list[dict[str, Any]]) -> dict[str, float]:
-    """Compare detections (COCO results, category_id = class index + 1) with the annotations."""
+                     detections: list[dict[str, Any]],
+                     agnostic: bool = False) -> dict[str, float]:
+    """Compare detections (COCO results, category_id = class index + 1) with the annotations.
+
+    Returns the figures of `evaluate_masks`.
+    """
     truth = COCO()
-    classes = class_map(data.coco, data.classes)
     wanted = set(ids)
     with redirect_stdout(io.StringIO()):
         truth.dataset = {
             'info': {},
             'images': [e for e in data.images if e['id'] in wanted],
             'categories': [{'id': i + 1, 'name': n} for i, n in enumerate(data.classes)],
-            'annotations': [_complete(a, classes[a['category_id']] + 1, mask)
-                            for a in data.coco.dataset['annotations']
+            # Numbered anew: pycocotools takes a match with an annotation of id 0 for none.
+            'annotations': [_complete(a, number, data.class_of[a['category_id']] + 1, mask)
+                            for number, a in enumerate(data.coco.dataset['annotations'], 1)
                             if a['image_id'] in wanted
                             for mask in [annotation_mask(data.coco, a)] if mask is not None]}
         truth.createIndex()
     figures = {}
-    for prefix, agnostic in (('', False), ('agnostic_', True)):
-        for key, value in _coco_eval(truth, ids, detections, agnostic).items():
+    for prefix in ('agnostic_',) if agnostic else ('', 'agnostic_'):
+        for key, value in _coco_eval(truth, ids, detections, bool(prefix)).items():
             figures[prefix + key] = value
     number = sum(not a.get('iscrowd') for a in truth.dataset['annotations'])
     return figures | {'images': float(len(ids)), 'instances': float(number),
                       'detections': float(len(detections))}
 
 
-def _complete(annotation: dict[str, Any], category: int,
+def _complete(annotation: dict[str, Any], number: int, category: int,
               mask: NDArray[np.uint8]) -> dict[str, Any]:
     """Return an annotation with what pycocotools needs and files may lack."""
-    return {'iscrowd': 0, 'area': float(mask.sum()), **annotation, 'category_id': category,
-            'segmentation': coco_mask.encode(np.asfortranarray(mask))}
+    return {'iscrowd': 0, 'area': float(mask.sum()), **annotation, 'id': number,
+            'category_id': category, 'segmentation': coco_mask.encode(np.asfortranarray(mask))}
 
 
 def _coco_eval(truth: COCO, ids: Sequence[int], detections: list[dict[str, Any]],
                agnostic: bool) -> dict[str, float]:
     names = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR@1', 'AR@10', 'AR@100')
-    if not detections:
-        return dict.fromkeys(names, 0.0)
     with redirect_stdout(io.StringIO()):
-        results = truth.loadRes([dict(d) for d in detections])
+        if detections:
+            results = truth.loadRes([dict(d) for d in detections])
+        else:       # which loadRes does not take
+            results = COCO()
+            results.dataset = {**truth.dataset, 'annotations': []}
+            results.createIndex()
         run = COCOeval(truth, results, 'segm')
         run.params.imgIds = list(ids)
         run.params.useCats = 0 if agnostic else 1
         run.evaluate()
         run.accumulate()
         run.summarize()
-    return {name: max(0.0, float(value)) for name, value in zip(names, run.stats, strict=False)}
+    # COCO's -1: there is nothing to be found.
+    return {name: float(value) if value >= 0 else math.nan
+            for name, value in zip(names, run.stats, strict=False)}

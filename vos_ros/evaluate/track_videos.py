@@ -40,7 +40,10 @@ class Video(NamedTuple):
 
 def synthetic(images: Path, annotations: Path, hold_out: int, clips: int, length: int,
               quick: bool = False) -> Iterator[Video]:
-    """Make clips from held-out images of a COCO-style set; DataError where it cannot be read."""
+    """Make clips from held-out images of a COCO-style set; DataError where it cannot be read.
+
+    hold_out: see `held_out`; 0 uses all images.
+    """
     # Imported here: label maps on disk need none of it.
     from vos_ros.data.coco import CocoImages
     from vos_ros.data.coco import held_out
@@ -49,8 +52,10 @@ def synthetic(images: Path, annotations: Path, hold_out: int, clips: int, length
     from vos_ros.data.instances import SUPERCATEGORIES
     from vos_ros.data.synthetic_video import SyntheticVideo
     from vos_ros.data.synthetic_video import VideoConfig
-    entries = load_coco(annotations).dataset['images']
-    keep: set[int | str] = {e['id'] for e in entries if held_out(e['id'], hold_out)}
+    keep: set[int | str] | None = None
+    if hold_out > 0:
+        entries = load_coco(annotations).dataset['images']
+        keep = {e['id'] for e in entries if held_out(e['id'], hold_out)}
     pictures = list(CocoImages(images, annotations, SUPERCATEGORIES, keep))
     video = SyntheticVideo(pictures, cut_instances(pictures), VideoConfig(height=384, width=640))
     clips, length = (_FEW, _SHORT) if quick else (clips, length)
@@ -81,22 +86,33 @@ def is_youtube_vis(annotations: Path) -> bool:
 
 
 def youtube_vis(images: Path, annotations: Path, classes: Sequence[str],
-                quick: bool = False) -> Iterator[Video]:
+                only: Sequence[str] | None = None, quick: bool = False) -> Iterator[Video]:
     """Read the videos of a YouTube-VIS file; DataError where it or a frame cannot be read.
 
     classes: the network's. Unless it has every category of the file, none of a track is told.
+    only: names of videos, the folders that their frames lie in; ValueError for one not there.
     """
     from vos_ros.data.ytvis import YoutubeVis
     data = YoutubeVis(images, annotations)
+    names = [Path(video['file_names'][0]).parent.name or str(video['id'])
+             for video in data.videos]
+    missing = [name for name in only or () if name not in names]
+    if missing:
+        raise ValueError(f'{annotations}: no video {", ".join(missing)}; '
+                         f'there are: {", ".join(names)}')
     known = {name: index for index, name in enumerate(classes)}
     tell = set(data.classes) <= known.keys()
-    for index, video in enumerate(data.videos):
+    for index, name in enumerate(names):
+        if only and name not in only:
+            continue
         length = min(_SHORT, data.length(index)) if quick else data.length(index)
 
         def frames(index=index, length=length):
             for number in range(length):
                 clip = data.clip(index, [number])
-                yield Frame(clip.frames[0], clip.labels[0])
-        yield Video(Path(video['file_names'][0]).parent.name or str(video['id']), frames(), {
+                # What an object hides of a crowd is the object's.
+                yield Frame(clip.frames[0], clip.labels[0],
+                            data.crowd(index, number) & (clip.labels[0] == 0))
+        yield Video(name, frames(), {
             row + 1: known[data.classes[kind]]
             for row, kind in enumerate(data.track_classes(index))} if tell else None)

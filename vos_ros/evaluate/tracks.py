@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import fields
-import json
 from pathlib import Path
 import sys
 from typing import Any
 
 import numpy as np
 
+from vos_ros.evaluate.figures import percent
+from vos_ros.evaluate.figures import to_json
 from vos_ros.evaluate.track_metrics import TrackScores
 from vos_ros.evaluate.track_videos import is_youtube_vis
 from vos_ros.evaluate.track_videos import labelled
@@ -32,6 +33,7 @@ from vos_ros.evaluate.track_videos import youtube_vis
 from vos_ros.evaluate.vis_ap import NAMES
 from vos_ros.evaluate.vis_ap import VideoTracks
 from vos_ros.evaluate.vis_ap import vis_ap
+from vos_ros.evaluate.vos_scores import naming
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import PackageError
@@ -51,9 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--class-agnostic', action='store_true',
                         help='VIS AP counts a track whatever its class')
     parser.add_argument('--hold-out', type=int, default=5, metavar='N',
-                        help='use only images whose crc32(id) %% N is 0; 1 uses all')
+                        help='use only images whose crc32(id) %% N is 0; 0 uses all')
     parser.add_argument('--sequences', type=Path, help='the same: a folder in the layout of DAVIS')
-    parser.add_argument('--only', action='append', help='only this sequence (repeatable)')
+    parser.add_argument('--only', action='append', help='only this sequence or '
+                        'YouTube-VIS video (repeatable)')
     parser.add_argument('--clips', type=int, default=8, help='synthetic clips')
     parser.add_argument('--frames', type=int, default=60, help='frames a synthetic clip')
     parser.add_argument('--model', default='mobileinst-lite0', help='a package: folder or name')
@@ -78,14 +81,13 @@ def run(args: argparse.Namespace) -> int:
         print(f'vos-ros evaluate tracks: {error}', file=sys.stderr)
         return 1
     agnostic = bool(figures.pop('class_agnostic'))
-    print('  '.join(f'{key.replace("_", " ")} {100 * figures[key]:.1f}' for key in NAMES)
+    print('  '.join(f'{key.replace("_", " ")} {percent(figures[key])}' for key in NAMES)
           + (' (class-agnostic)' if agnostic else ''))
     print(f'{name}: {int(figures["sequences"])} sequences, {int(figures["frames"])} frames; '
           f'model {package.name} ({package.digest[:12]})')
     if args.json:
-        print(json.dumps({
-            **{key: round(value, 5) for key, value in figures.items()},
-            'class_agnostic': agnostic, 'data': name, 'model': package.name,
+        print(to_json({
+            **figures, 'class_agnostic': agnostic, 'data': name, 'model': package.name,
             'model_digest': package.digest[:12]}))
     return 0
 
@@ -99,7 +101,9 @@ def _videos(args: argparse.Namespace, classes: Sequence[str]) -> tuple[str, Iter
         raise ValueError('give --data, and --annotations when it is a folder of images')
     if is_youtube_vis(args.annotations):
         return args.annotations.name, youtube_vis(
-            args.data, args.annotations, classes, args.quick)
+            args.data, args.annotations, classes, args.only, args.quick)
+    if args.only:
+        raise ValueError(f'--only {args.only[0]}: there are no names among synthetic clips')
     return f'synthetic, of {args.annotations.name}', synthetic(
         args.data, args.annotations, args.hold_out, args.clips, args.frames, args.quick)
 
@@ -122,13 +126,14 @@ def evaluate(
     for video in videos:
         tracker, scores, count = InstanceTracker(network, params), TrackScores(), 0
         gathered.append(VideoTracks(video.classes))
-        for image, truth, void in video.frames:
-            tracker.network = sizes.facing(network, image.shape[:2])
-            result = tracker.step(image)
-            count += 1
-            if truth is not None:
-                scores.add(truth, result.label_map, void)
-                gathered[-1].add(truth, result.label_map, result.tracks, void)
+        with naming(video.name):
+            for image, truth, void in video.frames:
+                tracker.network = sizes.facing(network, image.shape[:2])
+                result = tracker.step(image)
+                count += 1
+                if truth is not None:
+                    scores.add(truth, result.label_map, void)
+                    gathered[-1].add(truth, result.label_map, result.tracks, void)
         row = scores.compute()
         print(_line(video.name, row))
         rows.append({**row, 'frames': count})

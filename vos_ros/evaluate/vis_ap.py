@@ -14,6 +14,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from dataclasses import field
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -86,9 +87,12 @@ def vis_ap(videos: list[VideoTracks], agnostic: bool = True) -> dict[str, float]
     """Compute VIS_AP, VIS_AP50, VIS_AP75, VIS_AR1 and VIS_AR10 of videos, all 0..1.
 
     agnostic: a track counts whatever its class. Otherwise every video must know its classes, and
-    figures are means over the classes that occur. Raises ValueError for a video that does not.
+    figures are means over the classes that occur. NaN when no true track is in any video.
+    Raises ValueError for a video that does not know its classes.
     """
     truth, found, ious = _records(videos, agnostic)
+    if all(one['iscrowd'] for one in truth):
+        return dict.fromkeys(NAMES, math.nan)
     if not found:
         return dict.fromkeys(NAMES, 0.0)
     with redirect_stdout(io.StringIO()):
@@ -99,7 +103,7 @@ def vis_ap(videos: list[VideoTracks], agnostic: bool = True) -> dict[str, float]
         run.summarize()
     stats = dict(zip(('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR1', 'AR10'), run.stats,
                      strict=False))
-    return {name: max(0.0, float(stats[name.removeprefix('VIS_')])) for name in NAMES}
+    return {name: float(stats[name.removeprefix('VIS_')]) for name in NAMES}
 
 
 class _Eval(COCOeval):

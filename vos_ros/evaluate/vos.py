@@ -7,10 +7,10 @@ appears. That frame and the last one of a sequence do not count; means are over 
 """
 
 import argparse
-from collections.abc import Sequence
+from contextlib import nullcontext
 import csv
 from dataclasses import fields
-import json
+from dataclasses import replace
 from pathlib import Path
 import sys
 from typing import Any
@@ -22,6 +22,9 @@ from PIL import Image
 
 from vos_ros.evaluate.davis import find_sequences
 from vos_ros.evaluate.davis import VideoSequence
+from vos_ros.evaluate.figures import percent
+from vos_ros.evaluate.figures import ratio
+from vos_ros.evaluate.figures import to_json
 from vos_ros.evaluate.vos_scores import Labels
 from vos_ros.evaluate.vos_scores import score_sequence
 from vos_ros.evaluate.vos_scores import SequenceScore
@@ -37,14 +40,18 @@ _QUICK_SEQUENCES, _QUICK_FRAMES = 2, 12
 class MemoryTrackerAdapter:
     """A MemoryTracker under the evaluation's protocol: label maps in, label maps out."""
 
-    def __init__(self, tracker: Any) -> None:
-        """Take a tracker without objects."""
+    def __init__(self, tracker: Any, grow: bool = False) -> None:
+        """Take a tracker without objects; grow: raise max_objects when there are more to come."""
         self.tracker = tracker
+        self.grow = grow
 
     def step(self, image: NDArray[np.uint8], labels: Labels | None) -> Labels:
         """Track one frame; see `VosTracker`."""
         if labels is None:
             return self.tracker.step(image).label_map
+        count = len(self.tracker.objects) + len(np.unique(labels[labels > 0]))
+        if self.grow and count > self.tracker.params.max_objects:
+            self.tracker.params = replace(self.tracker.params, max_objects=count)
         return self.tracker.step(image, mask=labels.astype(np.uint16)).label_map
 
 
@@ -58,7 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--image-set', help='only those in ImageSets/<this>.txt, e.g. 2017/val')
     parser.add_argument('--frames', type=int, default=0, help='at most so many frames; 0: all')
     parser.add_argument('--threads', type=int, default=2, help='threads of the network')
-    parser.add_argument('--csv', help='write the table to this file')
+    parser.add_argument('--csv', type=Path, help='write the table to this file, each sequence as '
+                        'soon as it is done')
     parser.add_argument('--overlay', metavar='DIR', help='write SEQ.mp4 with the masks drawn in')
     parser.add_argument('--masks', metavar='DIR', help='write the masks as DIR/SEQ/FRAME.png')
     parser.add_argument('--json', action='store_true', help='print the summary as JSON, last line')
@@ -70,6 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default, note = entry.default, entry.metadata['description']
         if entry.name == 'short_side':
             default, note = None, note + ' Default: the height the package is made for.'
+        elif entry.name == 'max_objects':
+            default, note = None, note + ' Default: as many as a sequence has.'
         group.add_argument('--' + entry.name.replace('_', '-'), dest=entry.name, type=kind,
                            default=default, help=note)
 
@@ -87,6 +97,9 @@ def run(args: argparse.Namespace) -> int:
         values = {entry.name: getattr(args, entry.name) for entry in fields(MemoryTrackerParams)}
         if values['short_side'] is None:
             values['short_side'] = package.input_size[0]
+        grow = values['max_objects'] is None
+        if grow:
+            del values['max_objects']
         params = MemoryTrackerParams(**values)
         sequences = find_sequences(args.data, args.sequences, args.image_set)
         network = OnnxXMem(package, args.threads)
@@ -94,33 +107,33 @@ def run(args: argparse.Namespace) -> int:
         if args.quick:
             sequences, frames = sequences[:_QUICK_SEQUENCES], _QUICK_FRAMES
         scores = []
-        print(f'{"sequence":<24}{"object":>7}{"frames":>8}{"J":>8}{"F":>8}{"J&F":>8}'
-              f'{"J seen":>8}{"1st 10th":>10}{"last 10th":>10}{"fps":>8}')
-        for sequence in sequences:
-            tracker = MemoryTrackerAdapter(MemoryTracker(network, params))
-            with Recorder(sequence, args.overlay, args.masks) as recorder:
-                score = score_sequence(sequence, tracker, frames, recorder.frame)
-            scores.append(score)
-            print_rows(score)
+        with Table(args.csv) if args.csv else nullcontext() as table:
+            print(f'{"sequence":<24}{"object":>7}{"frames":>8}{"J":>8}{"F":>8}{"J&F":>8}'
+                  f'{"J seen":>8}{"1st 10th":>10}{"last 10th":>10}{"fps":>8}')
+            for sequence in sequences:
+                tracker = MemoryTrackerAdapter(MemoryTracker(network, params), grow)
+                with Recorder(sequence, args.overlay, args.masks) as recorder:
+                    score = score_sequence(sequence, tracker, frames, recorder.frame)
+                scores.append(score)
+                print_rows(score)
+                if table is not None:
+                    table.add(score)
         figures = summary(scores)
     except (OSError, ValueError, PackageError, GraphError) as error:
         print(f'vos-ros evaluate vos: {error}', file=sys.stderr)
         return 1
     name = Path(args.data).resolve().name + (' (quick)' if args.quick else '')
-    print(f'J of the first tenth {100 * figures["J_first_tenth"]:.1f}, of the last '
-          f'{100 * figures["J_last_tenth"]:.1f}, ratio {figures["J_tenths_ratio"]:.3f}; where in '
-          f'view {100 * figures["J_seen_first_tenth"]:.1f}, '
-          f'{100 * figures["J_seen_last_tenth"]:.1f}, {figures["J_seen_tenths_ratio"]:.3f}')
-    print(f'J {100 * figures["J"]:.1f}  F {100 * figures["F"]:.1f}  '
-          f'J&F {100 * figures["J&F"]:.1f}  {figures["fps"]:.2f} fps: {name}, '
+    print(f'J of the first tenth {percent(figures["J_first_tenth"])}, of the last '
+          f'{percent(figures["J_last_tenth"])}, ratio {ratio(figures["J_tenths_ratio"])}; where '
+          f'in view {percent(figures["J_seen_first_tenth"])}, '
+          f'{percent(figures["J_seen_last_tenth"])}, {ratio(figures["J_seen_tenths_ratio"])}')
+    print(f'J {percent(figures["J"])}  F {percent(figures["F"])}  '
+          f'J&F {percent(figures["J&F"])}  {figures["fps"]:.2f} fps: {name}, '
           f'{figures["sequences"]} sequences, {figures["objects"]} objects, '
           f'{figures["frames"]} frames; {package}')
-    if args.csv:
-        write_csv(args.csv, scores)
     if args.json:
-        print(json.dumps({
-            **{k: round(v, 5) for k, v in figures.items()}, 'data': name,
-            'package': package.name, 'digest': package.digest[:12],
+        print(to_json({
+            **figures, 'data': name, 'package': package.name, 'digest': package.digest[:12],
             'short_side': params.short_side, 'threads': args.threads, 'quick': args.quick}))
     return 0
 
@@ -128,24 +141,44 @@ def run(args: argparse.Namespace) -> int:
 def print_rows(score: SequenceScore) -> None:
     """Print one line an object; figures in per cent."""
     for row in score.objects:
-        print(f'{row.sequence:<24}{row.object:>7}{row.frames:>8}{100 * row.J:>8.1f}'
-              f'{100 * row.F:>8.1f}{50 * (row.J + row.F):>8.1f}{100 * row.seen:>8.1f}'
-              f'{100 * row.tenths[0]:>10.1f}{100 * row.tenths[1]:>10.1f}'
+        print(f'{row.sequence:<24}{row.object:>7}{row.frames:>8}{percent(row.J):>8}'
+              f'{percent(row.F):>8}{percent((row.J + row.F) / 2):>8}{percent(row.seen):>8}'
+              f'{percent(row.tenths[0]):>10}{percent(row.tenths[1]):>10}'
               f'{score.frames / max(score.seconds, 1e-9):>8.2f}', flush=True)
 
 
-def write_csv(path: str, scores: Sequence[SequenceScore]) -> None:
-    """Write one line an object: sequence, object, frames, J, F, J&F (0..1), fps, tenths of J."""
-    with open(path, 'w', newline='', encoding='utf-8') as stream:
-        writer = csv.writer(stream)
-        writer.writerow(['sequence', 'object', 'frames', 'J', 'F', 'J&F', 'fps',
-                         'J_first_tenth', 'J_last_tenth', 'J_seen'])
-        for score in scores:
-            fps = score.frames / max(score.seconds, 1e-9)
-            for row in score.objects:
-                writer.writerow([row.sequence, row.object, row.frames, f'{row.J:.5f}',
-                                 f'{row.F:.5f}', f'{(row.J + row.F) / 2:.5f}', f'{fps:.3f}',
-                                 *(f'{value:.5f}' for value in (*row.tenths, row.seen))])
+class Table:
+    """A CSV file of one line an object: sequence, object, frames, J, F, J&F (0..1), fps, ...
+
+    What is added is on disk at once: a sequence that fails costs none of those before it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, in a folder that is made if need be."""
+        path = path.expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = open(path, 'w', newline='', encoding='utf-8')
+        self._writer = csv.writer(self._stream)
+        self._writer.writerow(['sequence', 'object', 'frames', 'J', 'F', 'J&F', 'fps',
+                               'J_first_tenth', 'J_last_tenth', 'J_seen'])
+
+    def __enter__(self) -> 'Table':
+        """Return the table."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._stream.close()
+
+    def add(self, score: SequenceScore) -> None:
+        """Write the objects of one sequence."""
+        fps = score.frames / max(score.seconds, 1e-9)
+        for row in score.objects:
+            self._writer.writerow([
+                row.sequence, row.object, row.frames, f'{row.J:.5f}', f'{row.F:.5f}',
+                f'{(row.J + row.F) / 2:.5f}', f'{fps:.3f}',
+                *(f'{value:.5f}' for value in (*row.tenths, row.seen))])
+        self._stream.flush()
 
 
 class Recorder:

@@ -4,6 +4,7 @@
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 import math
 import time
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from vos_ros.evaluate.davis import VideoSequence
 from vos_ros.evaluate.davis_metrics import boundary_accuracy
 from vos_ros.evaluate.davis_metrics import region_similarity
+from vos_ros.evaluate.figures import mean
+from vos_ros.tracking.designation import to_size
 
 Labels = NDArray[np.integer]
 
@@ -63,6 +66,15 @@ class SequenceScore:
 Watcher = Callable[[int, NDArray[np.uint8], Labels], None]
 
 
+@contextmanager
+def naming(sequence: str) -> Iterator[None]:
+    """Put a sequence's name before the message of a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f'{sequence}: {error}') from error
+
+
 def first_appearances(sequence: VideoSequence) -> dict[int, int]:
     """Give for every object the first frame in which its mask is annotated."""
     first: dict[int, int] = {}
@@ -90,8 +102,7 @@ def follow(
         labels = None
         truth = sequence.labels(index) if new else None
         if truth is not None:
-            labels = np.where(np.isin(truth, new), truth, 0)
-            labels = _fit(labels, image.shape[:2])
+            labels = _given(truth, new, image.shape[:2])
         begin = time.perf_counter()
         predicted = tracker.step(image, labels)
         yield index, image, predicted, time.perf_counter() - begin
@@ -108,19 +119,25 @@ def score_sequence(
     including its first one counts (as in YouTube-VOS; without late objects this is DAVIS). Frames
     without annotation are tracked but not scored.
     frames: stop after so many frames. watch: called with (index, frame, prediction).
-    Raises ValueError when no object is annotated or the prediction has another size.
+    Raises ValueError naming the sequence when no object is annotated, a file cannot be read, the
+    tracker refuses a mask or the prediction has another size.
     """
+    with naming(sequence.name):
+        return _score(sequence, tracker, frames, watch)
+
+
+def _score(sequence: VideoSequence, tracker: VosTracker, frames: int | None,
+           watch: Watcher | None) -> SequenceScore:
     first = first_appearances(sequence)
     if not first:
-        raise ValueError(f'{sequence.name}: no object in any annotation')
+        raise ValueError('no object in any annotation')
     scores: dict[int, list[tuple[float, float, bool]]] = {number: [] for number in first}
     last = len(sequence.frames) - 1
     seconds, count = 0.0, 0
     for index, image, predicted, spent in follow(sequence, tracker, first, frames):
         seconds, count = seconds + spent, count + 1
         if predicted.shape != image.shape[:2]:
-            raise ValueError(f'{sequence.name}: prediction {predicted.shape} for a frame '
-                             f'{image.shape[:2]}')
+            raise ValueError(f'prediction {predicted.shape} for a frame {image.shape[:2]}')
         if watch is not None:
             watch(index, image, predicted)
         truth = sequence.labels(index)
@@ -137,18 +154,14 @@ def score_sequence(
         j = [score[0] for score in scores[number]]
         seen = [score[0] for score in scores[number] if score[2]]
         objects.append(ObjectScore(
-            sequence.name, number, _mean(j), _mean([score[1] for score in scores[number]]),
-            len(j), _tenths(j), _mean(seen), _tenths(seen)))
+            sequence.name, number, mean(j), mean(score[1] for score in scores[number]),
+            len(j), _tenths(j), mean(seen), _tenths(seen)))
     return SequenceScore(sequence.name, tuple(objects), count, seconds)
-
-
-def _mean(values: list[float]) -> float:
-    return float(np.mean(values)) if values else math.nan
 
 
 def _tenths(values: list[float]) -> tuple[float, float]:
     part = max(1, len(values) // 10)
-    return _mean(values[:part]), _mean(values[-part:])
+    return mean(values[:part]), mean(values[-part:])
 
 
 def summary(scores: list[SequenceScore]) -> dict[str, float | int]:
@@ -156,17 +169,18 @@ def summary(scores: list[SequenceScore]) -> dict[str, float | int]:
 
     J_first_tenth, J_last_tenth and J_tenths_ratio (last over first) tell whether long videos hold
     out to the end; with J_seen before them, over the frames in which an object is in view.
-    Every object counts the same, as in DAVIS 2017. Raises ValueError when nothing was scored.
+    Every object counts the same, as in DAVIS 2017; NaN stands for what none of them has, such as
+    J_seen where all are out of view after the first frame. Raises ValueError when nothing was
+    scored.
     """
     objects = [o for s in scores for o in s.objects if o.frames]
     if not objects:
         raise ValueError('no frame was scored: the sequences are too short or not annotated')
-    j = float(np.mean([o.J for o in objects]))
-    f = float(np.mean([o.F for o in objects]))
+    j, f = mean(o.J for o in objects), mean(o.F for o in objects)
     frames, seconds = sum(s.frames for s in scores), sum(s.seconds for s in scores)
     return {
         'J': j, 'F': f, 'J&F': (j + f) / 2, **_over_time('J', [o.tenths for o in objects]),
-        'J_seen': float(np.nanmean([o.seen for o in objects])),
+        'J_seen': mean(o.seen for o in objects),
         **_over_time('J_seen', [o.seen_tenths for o in objects]),
         'fps': frames / seconds if seconds else 0.0, 'sequences': len(scores),
         'objects': len(objects), 'frames': frames,
@@ -175,9 +189,21 @@ def summary(scores: list[SequenceScore]) -> dict[str, float | int]:
 
 
 def _over_time(name: str, tenths: list[tuple[float, float]]) -> dict[str, float]:
-    first, last = (float(value) for value in np.nanmean(tenths, 0))
+    first, last = mean(first for first, _ in tenths), mean(last for _, last in tenths)
     return {f'{name}_first_tenth': first, f'{name}_last_tenth': last,
             f'{name}_tenths_ratio': last / first if first else math.nan}
+
+
+def _given(truth: Labels, new: list[int], size: tuple[int, ...]) -> Labels:
+    """Return the masks of new objects as a label map (H, W); thin ones do not vanish."""
+    labels = np.where(np.isin(truth, new), truth, 0)
+    if truth.shape == tuple(size):
+        return labels
+    fitted = np.zeros(size, labels.dtype)
+    # Where two of them meet in a pixel, the smaller one has it.
+    for number in sorted(new, key=lambda n: -np.count_nonzero(truth == n)):
+        fitted[to_size(truth == number, (size[0], size[1])) > 0] = number
+    return fitted
 
 
 def _fit(labels: Labels, size: tuple[int, ...]) -> Labels:
