@@ -66,7 +66,7 @@ class Still:
         if scale < 1:
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
             rgb = _scaled(rgb, size, cv2.INTER_AREA)
-            labels = _scaled(labels, size, cv2.INTER_NEAREST)
+            labels = _scaled(labels, size, cv2.INTER_NEAREST_EXACT)
         return cls(np.ascontiguousarray(rgb), np.ascontiguousarray(labels))
 
 
@@ -231,7 +231,7 @@ class StaticClips:
             rgb, labels = still.rgb, still.labels
         shape = (max(8, round(rgb.shape[1] * scale)), max(8, round(rgb.shape[0] * scale)))
         rgb = _scaled(rgb, shape, cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        labels = _scaled(labels, shape, cv2.INTER_NEAREST)
+        labels = _scaled(labels, shape, cv2.INTER_NEAREST_EXACT)
         if rng.random() < 0.5:
             rgb, labels = rgb[:, ::-1], labels[:, ::-1]
         return Still(np.ascontiguousarray(rgb), np.ascontiguousarray(labels))
