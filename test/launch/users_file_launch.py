@@ -33,7 +33,8 @@ def generate_test_description():
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, True)
     export_tiny(folder / 'tiny')
-    (folder / 'mine.yaml').write_text(yaml.safe_dump({'/**': {'ros__parameters': {
+    # Keyed by the tracker's name, as many write it: the recorder must hear of it all the same.
+    (folder / 'mine.yaml').write_text(yaml.safe_dump({'instance_tracker': {'ros__parameters': {
         'model_path': str(folder / 'tiny'), 'threads': 3, 'image_transport': 'compressed',
         'use_sim_time': True}}}))
     share = FindPackageShare('vos_ros').perform(launch.LaunchContext())

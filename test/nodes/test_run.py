@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a node's process runs."""
 
+from pathlib import Path
 import subprocess
 import sys
+
+import pytest
 
 
 def test_what_a_node_keeps_is_not_looked_through_for_garbage():
@@ -92,3 +95,14 @@ raise SystemExit(run(Saving))
     done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True,
                           timeout=60)
     assert done.stdout.split() == ['saved'] and done.returncode == 0, done.stderr
+
+
+@pytest.mark.ros
+def test_executables_are_installed_and_the_command_line_is_one():
+    from ament_index_python.packages import get_package_prefix
+    installed = Path(get_package_prefix('vos_ros')) / 'lib' / 'vos_ros'
+    scripts = Path(__file__).parents[2] / 'scripts' / 'nodes'
+    assert {p.name for p in installed.iterdir()} == {p.name for p in scripts.iterdir()}
+    done = subprocess.run([str(installed / 'vos-ros'), 'calibrate', '--help'],
+                          capture_output=True, text=True, timeout=60)
+    assert '--threads' in done.stdout, done.stderr

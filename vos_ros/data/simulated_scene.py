@@ -35,8 +35,8 @@ def pybullet() -> ModuleType:
         import pybullet as module
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            'simulated video needs the Python package pybullet: pip install pybullet '
-            '(or vos-ros[simulate])', name='pybullet') from None
+            'simulated video needs the Python package pybullet: pip install pybullet',
+            name='pybullet') from None
     return module
 
 

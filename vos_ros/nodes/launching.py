@@ -21,7 +21,10 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterFile
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
+from launch_ros.utilities import make_namespace_absolute
+from launch_ros.utilities import prefix_namespace
 
+from vos_ros.nodes.parameter_files import parameters_of
 from vos_ros.nodes.transport import profile_variable
 from vos_ros.nodes.transport import PROFILE_VARIABLES
 
@@ -186,11 +189,18 @@ def overlay(
         **kwargs: object) -> Action:
     """Return the overlay node that records a tracker into the argument overlay_file.
 
-    It takes images as the tracker's params_file says.  optional: as for `tracker`.
+    It takes images, and the time, as params_file says to the tracker, which may be by its name.
+    optional: as for `tracker`.
     """
     def start(context: LaunchContext) -> list[Action]:
+        path, namespace = (context.perform_substitution(LaunchConfiguration(name))
+                           for name in ('params_file', 'namespace'))
+        outer = context.launch_configurations.get('ros_namespace')
+        says = parameters_of(path, make_namespace_absolute(
+            prefix_namespace(prefix_namespace(outer, namespace), of)))
+        alike = {name: says[name] for name in ('image_transport', 'use_sim_time') if name in says}
         settings = [ParameterFile(share('config', 'overlay.yaml')),
-                    ParameterFile(LaunchConfiguration('params_file')),
+                    ParameterFile(LaunchConfiguration('params_file')), alike,
                     {'output': text('overlay_file')}, parameters or {},
                     given(context, {name: name for name in optional})]
         topics = [(topic, f'{of}/{topic}') for topic in ('labels', 'tracks', 'latency')]

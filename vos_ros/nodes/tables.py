@@ -45,7 +45,8 @@ TRACKER: Table = (
         'leaves it, and so does a `nice` that is given.', -20, 0),
     ParameterSpec(
         'calibration_path', '', 'For the budget: costs of the operating points on this board, as '
-        '`vos-ros calibrate` writes them (.yaml); empty times them at the start.', live=False),
+        '`ros2 run vos_ros vos-ros calibrate` writes them (.yaml); empty times them at the start.',
+        live=False),
     ParameterSpec(
         'overlay_opacity', 0.45, 'How strongly masks colour the overlay.', 0.0, 1.0),
     ParameterSpec(
@@ -208,13 +209,19 @@ TABLES: dict[str, Table] = {
 
 _INTRODUCTION = """# Parameters
 
-Set them in a YAML file (`config/`), in a launch file or with `-p name:=value`. *Live* ones can be
+Set them in a YAML file (copy one of `config/`; launch files take it as `params_file:=`) or with
+`ros2 run vos_ros instance_tracker --ros-args -p name:=value`. *Live* ones can be
 changed while the node runs (`ros2 param set`); the others are read-only, since they decide what is
 loaded or subscribed, and a node that could load any path on request would be an open door. A value
 out of range is refused with its reason, and nothing changes.
 
 QoS of every subscription and publisher for images, masks and tracks can be overridden by the
-standard parameters, for example `qos_overrides./image.subscription.reliability: reliable`.
+standard parameters. They name the topic as it is after remapping, with `/compressed` where that is
+subscribed; one that names another topic changes nothing, and nothing says so:
+
+    /**:
+      ros__parameters:
+        qos_overrides./camera/image_raw.subscription.reliability: reliable
 
 This page is printed by `python -m vos_ros.nodes.tables`; a test compares them.
 """
