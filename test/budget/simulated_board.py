@@ -47,8 +47,8 @@ class Board:
     error: the true costs of each point are off the reference by a factor within 1 ± error.
     hiccups: share of frames that take twice as long.  ticks: share of frames that another program
     holds up for `tick` ms, however small they are, or a function of seconds.  outside: ms from
-    stamp to node.  empty: seconds to whether there is nothing to follow: then ordinary frames cost
-    nothing.
+    stamp to node.  gap: number of an image to seconds until the next, None to go by the rate.
+    empty: seconds to whether there is nothing to follow: then ordinary frames cost nothing.
     """
 
     load: object
@@ -60,6 +60,7 @@ class Board:
     other: float = 2.0
     ticks: object = 0.0
     tick: float = 4.0
+    gap: object = None
     empty: object = lambda t: False
     seed: int = 0
     frames: list = field(default_factory=list)
@@ -74,7 +75,7 @@ class Board:
         arrivals, t = [], 0.0
         while t < seconds:
             arrivals.append((t, t + (self.outside + rng.uniform(-0.5, 1.0)) / 1e3))
-            t += 1 / self.rate + rng.uniform(-1e-3, 1e-3)
+            t += self.gap(len(arrivals)) if self.gap else 1 / self.rate + rng.uniform(-1e-3, 1e-3)
         now, i, since_heavy, told, late = 0.0, 0, 0, 0, 0.0
         while i < len(arrivals):
             while told < len(arrivals) and arrivals[told][1] <= max(now, arrivals[i][1]):

@@ -10,6 +10,7 @@ import yaml
 from vos_ros.budget.calibration import CalibrationError
 from vos_ros.budget.calibration import read_calibration
 from vos_ros.budget.calibration import write_calibration
+from vos_ros.budget.ladder import falling
 from vos_ros.budget.ladder import input_sizes
 from vos_ros.budget.ladder import instance_points
 from vos_ros.budget.ladder import memory_points
@@ -108,6 +109,18 @@ def test_sizes_above_the_images_are_one(side, expected):
         COSTS[-len(found)].heavy_ms / COSTS[-len(found)].light_ms)
 
 
+def test_what_is_given_up_is_the_size_of_the_images():
+    costs = working_costs([SizeCost((144, 144), 3.0, 4.0), SizeCost((112, 112), 2.0, 3.0)], 120)
+    points = memory_points(costs, MemoryBounds(5, 5, 10, 9, 30, 30, False), 0, 120)
+    assert [point.given_up for point in points] == [(), ('short_side 120 -> 112',)]
+    assert points[0].settings['short_side'] == 144
+
+
+def test_a_smaller_size_is_no_dearer():
+    assert falling([SizeCost((2, 2), 3.0, 4.0, 1.0), SizeCost((1, 1), 5.0, 2.0, 2.0)])[1] \
+        == SizeCost((1, 1), 3.0, 2.0, 1.0)
+
+
 @pytest.fixture
 def written(tmp_path):
     path = tmp_path / 'board.yaml'
@@ -124,6 +137,25 @@ def test_a_calibration_comes_back_as_it_was_written(written):
 def test_a_calibration_of_something_else_is_refused(written, digest, threads):
     with pytest.raises(CalibrationError, match='made for another model or 2 threads'):
         read_calibration(written, digest=digest, threads=threads)
+
+
+def test_a_calibration_serves_what_it_was_timed_with_and_optical_flow(tmp_path):
+    path = tmp_path / 'board.yaml'
+    costs = [replace(cost, motion_ms=1.0) for cost in COSTS]
+    about = {'kind': 'mobileinst', 'model': 'm', 'digest': 'd', 'threads': 2, 'machine': 'test'}
+    write_calibration(path, costs, reuse_features='cached', **about)
+
+    def read(way):
+        return read_calibration(path, digest='d', threads=2, reuse_features=way)
+
+    assert read('cached') == costs
+    assert read('motion') == [SizeCost(cost.size, 1.0, cost.heavy_ms) for cost in costs]
+    with pytest.raises(CalibrationError, match=r'reuse_features cached, not full.*calibrate --re'):
+        read('full')
+    write_calibration(path, COSTS, reuse_features='motion', **about)
+    assert read('motion') == COSTS
+    with pytest.raises(CalibrationError, match='reuse_features motion, not cached'):
+        read('cached')
 
 
 @pytest.mark.parametrize('change', [

@@ -3,12 +3,16 @@
 """Clips made from stills: objects, their sizes, motion, camouflage, and labels that fit."""
 
 from clip_material import material
+import cv2
 import numpy as np
 from numpy.testing import assert_allclose
 import pytest
 
+from vos_ros.data import static_clips
 from vos_ros.data.clip_motion import thin_plate_basis
 from vos_ros.data.cutouts import Cutout
+from vos_ros.data.instances import Instance
+from vos_ros.data.instances import MaskedImage
 from vos_ros.data.static_clips import ClipConfig
 from vos_ros.data.static_clips import StaticClips
 from vos_ros.data.static_clips import Still
@@ -82,6 +86,31 @@ def test_labels_follow_the_pixels():
                 agree.append(frame[label].mean() - frame[~label].mean())
     # The photograph's outside is filled with grey, so bright is relative.
     assert np.mean(agree) > 60
+
+
+@pytest.mark.parametrize('side', [448, 640])
+def test_labels_lie_on_the_middle_of_the_pixels(monkeypatch, side):
+    # A photograph of a white disc that is its own label, neither cut nor developed.
+    fine = cv2.circle(np.zeros((3840, 5120), np.uint8), (2563, 1925), 720, 255, -1)
+    grey = cv2.resize(fine, (640, 480), interpolation=cv2.INTER_AREA)
+    disc = Instance.from_full(np.uint8(grey > 127), 0)
+    still = Still.from_masked(MaskedImage(np.repeat(grey[..., None], 3, 2), (disc,)), side)
+    clips = StaticClips([still], [], ClipConfig(size=192, frames=2, sprites=0, warp=0.02))
+    monkeypatch.setattr(static_clips, 'develop', lambda rng, frames: frames)
+    shifts = [_middle(still.labels) - _middle(still.rgb[..., 0] > 127)]
+    for seed in range(60):
+        clip = clips.clip(np.random.default_rng(seed), 1)
+        for frame, label in zip(clip.frames[..., 0] > 127, clip.labels, strict=True):
+            inside = label[1:-1, 1:-1].sum() == label.sum() > 0
+            if inside:
+                shifts.append(_middle(label) - _middle(frame))
+    assert len(shifts) > 20 and np.abs(shifts[0]).max() < 0.1
+    assert np.abs(np.mean(shifts, 0)).max() < 0.1
+
+
+def _middle(mask):
+    """Middle (y, x) of a mask [H, W]."""
+    return np.mean(np.nonzero(mask), 1)
 
 
 def test_camouflage_takes_the_colours_of_what_is_behind():

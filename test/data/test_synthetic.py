@@ -162,6 +162,18 @@ def test_augmenter_gives_exact_visible_masks():
     assert seen == {3, 7, 8}
 
 
+def test_crowds_are_void_but_for_what_is_pasted_over_them():
+    image = photo()
+    crowd = MaskedImage(image.rgb, (), image.name, image.instances)
+    config = AugmentConfig(height=96, width=128, pastes=4, colour=0.0, paste_size=(0.3, 0.5))
+    for seed in range(12):
+        sample = Augmenter([disc(BLUE, 8)], config).sample(np.random.default_rng(seed), crowd)
+        yellow = (sample.rgb[..., 0] > 145) & (sample.rgb[..., 2] < 80)
+        assert (sample.void ^ yellow).mean() < 0.02
+        assert not (sample.void & sample.masks.any(0)).any()
+    assert Augmenter([], config).sample(np.random.default_rng(0), image).void is None
+
+
 def test_padding_has_the_letterbox_colour():
     config = AugmentConfig(height=96, width=128, scale=(0.5, 0.5), pastes=0, turn=0.0)
     sample = Augmenter([], replace(config, colour=0.0)).sample(np.random.default_rng(0), photo())

@@ -22,6 +22,8 @@ from vos_ros.msg import TrackArray
 
 from vos_ros.cli import main as vos_ros
 from vos_ros.nodes import images
+from vos_ros.tracking import calibrate
+from vos_ros.tracking.engine import MemoryTracker
 
 LATENCY = '/instance_tracker/latency'
 
@@ -152,7 +154,24 @@ def test_a_calibration_serves_the_short_side_it_was_made_for(
         probe.show(scene(0), 10)
         ros.until(lambda: 'back to the settings given' in probe.process.output(), 20)
         assert 'lacks the short side 120' in probe.process.output()
-        assert '120x160' in probe.show(scene(1), 11)[2].operating_point
+        latency = probe.show(scene(1), 11)[2]
+        assert '120x160' in latency.operating_point and 'lacks the short' in latency.unmet
+        assert ros.diagnostics('processing')[0].level == DiagnosticStatus.WARN
+
+
+def test_a_larger_working_size_is_timed_at_that_size(xmem_package, tmp_path, monkeypatch):
+    frames = set()
+
+    class Seen(MemoryTracker):
+        def step(self, image, *given):
+            frames.add(image.shape[:2])
+            return super().step(image, *given)
+
+    monkeypatch.setattr(calibrate, 'MemoryTracker', Seen)
+    path = tmp_path / 'board.yaml'
+    assert vos_ros(['calibrate', '--model', str(xmem_package), '--threads', '1', '--rounds', '1',
+                    '--short-side', '512', '--min-short-side', '400', '--out', str(path)]) == 0
+    assert frames == {(512, 910)}
 
 
 def test_the_memory_tracker_keeps_its_object_through_every_change(ros, xmem_package, scene):

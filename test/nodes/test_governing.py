@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from vos_ros.budget.point import OperatingPoint
 from vos_ros.nodes import governing
 from vos_ros.nodes.governing import Governing
 
@@ -17,6 +18,8 @@ class Node:
     """A node whose operating points are ready when ``open`` is set."""
 
     budget_parameters = ('latency_budget_ms',)
+    scaled_stages = frozenset({'network'})
+    heavy_stages = frozenset()
 
     def __init__(self):
         self.parameters = {'budget_nice': -10, 'nice': 0}
@@ -34,7 +37,7 @@ class Node:
         assert self.open.wait(10)
         if self.refusal:
             raise ValueError(self.refusal)
-        return [SimpleNamespace(name='p', settings={})], '', True
+        return [OperatingPoint('p', 1.0, 1.0)], '', True
 
     def still_meant(self, best, values):
         return self.meant
@@ -43,16 +46,15 @@ class Node:
         pass
 
     def get_logger(self):
-        return SimpleNamespace(info=self.lines.append, error=self.lines.append)
+        return SimpleNamespace(info=self.lines.append, error=self.lines.append,
+                               warning=lambda text, **kwargs: None)
 
 
 @pytest.fixture
 def nices(monkeypatch):
-    """Give the nice values set, with a governor that only holds what it is given."""
+    """Give the nice values set."""
     values = []
     monkeypatch.setattr(governing, 'set_nice', values.append)
-    monkeypatch.setattr(governing, 'Governor', lambda points, budget, limits, timed:
-                        SimpleNamespace(points=points, budget_ms=budget, point=points[0]))
     return values
 
 
@@ -109,3 +111,73 @@ def test_what_stays_is_said_when_new_points_cannot_be_made(nices):
     assert node.lines[-2:] == ['no latency budget: back to the settings given',
                                'no latency budget: lacks the short side 720']
     assert governed.budget_ms == 0 and nices[-1] == governed._nice
+
+
+def test_a_budget_that_failed_is_told_and_tried_again(nices):
+    node = Node()
+    node.open.set()
+    governed = Governing(node)
+    set_budget(governed, 0.0, wait=True)
+    node.refusal = 'lacks the short side 720'
+    set_budget(governed, 40.0)
+    join()
+    assert governed.unmet == governed.status()['unmet'] == 'no latency budget: ' + node.refusal
+    assert published(governed, 1.0)['unmet'] == governed.unmet
+    # Images of another size are another try.
+    node.refusal = None
+    governed.renew({'latency_budget_ms': 40.0})
+    join()
+    assert governed.budget_ms == 40 and governed.unmet == ''
+    node.refusal, node.meant = 'lacks the short side 720', False
+    governed.renew({'latency_budget_ms': 40.0})
+    join()
+    assert governed.budget_ms == 0 and governed.unmet
+    # So is the same value, set again.
+    node.refusal = None
+    set_budget(governed, 40.0)
+    join()
+    assert governed.budget_ms == 40 and governed.unmet == ''
+    node.refusal = 'lacks the short side 720'
+    set_budget(governed, 50.0)
+    join()
+    set_budget(governed, 0.0)
+    assert governed.unmet == '' and governed.status()['unmet'] == 'nothing'
+
+
+def published(governed, ms):
+    return governed.published({'wait': 0.0, 'receive': 1.0, 'network': ms}, ms, ms + 1, True)
+
+
+def test_counts_go_on_and_the_same_points_are_left_alone(nices):
+    node = Node()
+    node.open.set()
+    governed = Governing(node)
+    set_budget(governed, 40.0, wait=True)
+    governor = governed.governor
+    assert [published(governed, 80.0)['misses'] for _ in range(3)] == [1, 2, 3]
+    governed.renew({'latency_budget_ms': 40.0})
+    join()
+    assert governed.governor is governor
+    set_budget(governed, 50.0)
+    join()
+    assert governed.governor is not governor and published(governed, 80.0)['misses'] == 4
+    set_budget(governed, 0.0)
+    assert published(governed, 80.0)['misses'] == 4
+
+
+def test_a_frame_tells_of_the_point_it_ran_at(nices):
+    node = Node()
+    node.open.set()
+    node.operating_points = lambda values: (
+        [OperatingPoint('p', 90.0, 90.0), OperatingPoint('q', 10.0, 10.0, given_up=('half',))],
+        '', False)
+    governed = Governing(node)
+    set_budget(governed, 50.0, wait=True)
+    seen = []
+    while governed.governor.index == 0 and len(seen) < 30:
+        seen.append(published(governed, 90.0))
+    assert governed.governor.changes == 1
+    assert all(not message['given_up'] and message['changes'] == 0 for message in seen)
+    assert seen[-1]['misses'] == len(seen)
+    after = published(governed, 10.0)
+    assert after['given_up'] == ['half'] and after['changes'] == 1

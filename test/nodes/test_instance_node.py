@@ -278,7 +278,10 @@ def test_compressed_images(ros, tiny_package, eager, scene):
 
 @pytest.mark.parametrize(('changes', 'says'), [
     ({'model_path': '/nowhere'}, '/nowhere'), ({'reuse_interval': 99}, 'reuse_interval'),
-    ({'image_transport': 'theora'}, 'image_transport'), ({'providers': "['gpu9']"}, 'gpu9')])
+    ({'image_transport': 'theora'}, 'image_transport'), ({'providers': "['gpu9']"}, 'gpu9'),
+    ({'qos_overrides./image.subscription.reliability': 'some'}, '/image cannot be had with'),
+    ({'qos_overrides./instance_tracker/labels.publisher.depth': -5},
+     '/instance_tracker/labels cannot be had with its qos_overrides')])
 def test_a_start_that_cannot_work_says_why_and_ends(ros, tiny_package, changes, says):
     process = ros.start('instance_tracker', **{'model_path': tiny_package, **changes})
     assert process.wait() == 1

@@ -19,9 +19,9 @@ from vos_ros.tracking.persistence import load_state
 from vos_ros.tracking.persistence import MemoryFileError
 from vos_ros.tracking.persistence import save_state
 
-# A disk that takes a second for a save, and what a node's stop() does, which waits for less.
+# A disk that takes a second for a save, and what a node's stop() does.
 ENDING = """
-import concurrent.futures, contextlib, sys, time
+import sys, time
 from types import SimpleNamespace
 from vos_ros.nodes import memory_file
 from vos_ros.nodes.worker import Worker
@@ -38,10 +38,9 @@ following = SimpleNamespace(
 log = SimpleNamespace(warning=print)
 file = memory_file.MemoryFile(following, sys.argv[1], lambda: 0.0, log)
 worker = Worker(lambda frame: None, print)
+worker.start()
 worker.call(file.changed).result()
-with contextlib.suppress(concurrent.futures.TimeoutError):
-    worker.call(file.close).result(timeout=0.2)
-worker.stop(timeout=0.1)
+worker.stop(file.close)
 """
 
 

@@ -93,6 +93,11 @@ def test_objects_come_and_go_under_lasting_ids(memory, scene):
     assert tracks[1].state == Track.REMOVED
     assert (usage.objects, usage.working_elements) == (0, 0)
     assert memory.add({'mask': mask_message(disc(4))}).added_ids[0] == 2
+    # What comes and goes between two images is told, too.
+    for count, change in (('1', None), ('0', lambda: memory.remove(2)),
+                          ('1', lambda: memory.add({'mask': mask_message(disc(4))}))):
+        assert change is None or change().success
+        memory.ros.diagnostics('processing', objects=count)
 
 
 def test_a_refused_request_changes_nothing(memory, scene):

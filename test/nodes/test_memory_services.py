@@ -69,13 +69,12 @@ class Busy(Node):
         self.parameters = {'catch_up_frames': 8}
         self.timeline = Timeline(self, lambda: 0.5, lambda: self.ended.append(True))
         self.recent = Recent(self, {'ring_frames': 3, 'ring_seconds': 60.0,
-                                    'ring_megabytes': 10.0})
+                                    'ring_megabytes': 10.0, 'time_jump': 0.5})
         self.frames = None
         self.following = SimpleNamespace(
             ids=[], listing=lambda: [], add=self._add,
             identities=lambda: Identities([], 8, lambda obj: None, lambda count: [1]))
-        self.services = MemoryServices(self, self.following, self.recent,
-                                       SimpleNamespace(changed=lambda: None), None)
+        self.services = MemoryServices(self, self.following, self.recent, None, None)
 
     def create_subscription(self, *_, **__):
         pass
@@ -91,6 +90,9 @@ class Busy(Node):
 
     def _add(self, taken, frames):
         self.frames = [int(frame[0, 0, 0]) for frame in frames]
+
+    def objects_changed(self):
+        pass
 
     async def submit(self, job):
         self.meanwhile()

@@ -3,9 +3,12 @@
 """The parts of a node that need no ROS: worker, counters, matcher, time jumps, tables."""
 
 from pathlib import Path
+import shutil
 import threading
 import time
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -30,6 +33,7 @@ class Gate:
         self.seen, self.errors = [], []
         self.entered, self.open = threading.Semaphore(0), threading.Semaphore(0)
         self.worker = Worker(self._process, self.errors.append)
+        self.worker.start()
 
     def _process(self, frame):
         self.entered.release()
@@ -46,13 +50,14 @@ def test_newest_frame_wins_and_replaced_ones_are_told():
     assert not gate.worker.put(2)
     assert gate.worker.put(3)
     assert gate.worker.put(4)
-    assert gate.worker.busy_seconds() > 0
+    work, seconds = gate.worker.busy()
+    assert work == 'frame' and seconds > 0
     for _ in range(2):
         gate.open.release()
     gate.entered.acquire()
-    assert gate.worker.stop()
+    gate.worker.stop()
     assert gate.seen == [1, 4]
-    assert gate.worker.busy_seconds() == 0
+    assert gate.worker.busy() == ('', 0.0)
 
 
 def test_jobs_run_between_frames_on_the_same_thread_and_without_any_frame():
@@ -69,7 +74,7 @@ def test_jobs_run_between_frames_on_the_same_thread_and_without_any_frame():
     gate.open.release()
     with pytest.raises(ZeroDivisionError):
         failing.result(5)
-    assert gate.worker.stop()
+    gate.worker.stop()
     assert gate.worker.call(lambda: 1).cancelled()
 
 
@@ -82,6 +87,8 @@ def test_an_escaped_exception_is_told():
         time.sleep(0.01)
     assert isinstance(gate.errors[0], KeyError)
     assert gate.worker.call(lambda: 1).cancelled(), 'nobody would ever do it'
+    gate.worker.stop(lambda: gate.seen.append('last'))
+    assert gate.seen == ['boom', 'last']
 
 
 @pytest.mark.parametrize('name', ['video.unknown', 'file/video.mp4'])
@@ -100,6 +107,22 @@ def test_a_video_that_cannot_be_written_is_told_once_and_nothing_piles_up(tmp_pa
     recorder.close()
     assert (tmp_path / 'sheet.png').is_file()
     assert recorder.summary()['pictures'] == 40
+
+
+def test_a_disk_that_fills_ends_the_video_and_is_told_once(tmp_path, monkeypatch):
+    recorder = Recorder(str(tmp_path / 'video.mp4'), str(tmp_path / 'sheet.png'))
+    told, free = [], 10 ** 9
+    monkeypatch.setattr(shutil, 'disk_usage', lambda _: SimpleNamespace(total=10 ** 9, free=free))
+    for index in range(40):
+        free = 10 ** 9 if index < 30 else 0
+        try:
+            recorder.add(np.zeros((48, 64, 3), np.uint8), index / 30, Tracks.empty())
+        except OSError as error:
+            told.append(str(error))
+    assert len(told) == 1 and 'video.mp4: the disk is full' in told[0]
+    recorder.close()
+    assert cv2.VideoCapture(str(tmp_path / 'video.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == 30
+    assert (tmp_path / 'sheet.png').is_file()
 
 
 @pytest.mark.parametrize('name', ['sheet', 'sheet.unknown'])
@@ -122,12 +145,35 @@ def test_home_is_found_in_what_is_written(tmp_path, monkeypatch):
         'a/video.mp4', 'b/sheet.png', 'c/summary.json']
 
 
-def test_stop_does_not_wait_for_ever():
+def test_the_last_job_is_next_and_what_waits_is_not_done():
+    gate = Gate()
+    begun, go = threading.Event(), threading.Event()
+    first = gate.worker.call(lambda: (begun.set(), go.wait(10)))
+    assert begun.wait(5)
+    assert gate.worker.busy()[0] == 'request'
+    waiting = gate.worker.call(lambda: gate.seen.append('waiting'))
+    gate.worker.put('frame')
+    # The work at hand leaves the last job all of its time.
+    threading.Timer(1.0, go.set).start()
+    gate.worker.stop(lambda: (time.sleep(1.2), gate.seen.append('last')), timeout=2.0)
+    assert first.done() and waiting.cancelled()
+    assert gate.seen == ['last']
+    gate = Gate()
+    with pytest.raises(ZeroDivisionError):
+        gate.worker.stop(lambda: 1 / 0)
+
+
+def test_stop_does_not_wait_for_ever_and_says_what_for():
     gate = Gate()
     gate.worker.put(1)
     gate.entered.acquire()
-    assert not gate.worker.stop(timeout=0.05)
+    with pytest.raises(TimeoutError, match='the frame in work does not end'):
+        gate.worker.stop(lambda: gate.seen.append('last'), timeout=0.05)
     gate.open.release()
+    gate, go = Gate(), threading.Event()
+    with pytest.raises(TimeoutError, match='what is to be done last does not end'):
+        gate.worker.stop(lambda: go.wait(10), timeout=0.05)
+    go.set()
 
 
 def test_sequence_gaps():
@@ -166,19 +212,42 @@ def test_the_clock_counts_only_where_stamps_are_zero():
 
 
 def test_matcher_is_exact_bounded_and_survives_a_loop():
-    matcher = StampMatcher(('image', 'labels'), capacity=3)
-    assert matcher.add('image', 1, 'i1') is None
-    assert matcher.add('labels', 2, 'l2') is None
-    assert matcher.add('labels', 1, 'l1') == {'image': 'i1', 'labels': 'l1'}
+    matcher = StampMatcher(('image', 'labels'), bytes=3, seconds=60.0)
+    assert matcher.add('image', 1, 'i1', 1) is None
+    assert matcher.add('labels', 2, 'l2', 1) is None
+    assert matcher.add('labels', 1, 'l1', 1) == {'image': 'i1', 'labels': 'l1'}
     # A second pass of a bag brings lower stamps than those left over from the first.
     for stamp in (100, 101, 102):
-        matcher.add('image', stamp, stamp)
+        matcher.add('image', stamp, stamp, 1)
     assert matcher.evicted == 1
-    assert matcher.add('image', 5, 'i5') is None
-    assert matcher.add('labels', 5, 'l5') == {'image': 'i5', 'labels': 'l5'}
+    assert matcher.add('image', 5, 'i5', 1) is None
+    assert matcher.add('labels', 5, 'l5', 0) == {'image': 'i5', 'labels': 'l5'}
     assert len(matcher) <= 3
     with pytest.raises(KeyError):
-        matcher.add('depth', 1, None)
+        matcher.add('depth', 1, None, 0)
+
+
+def test_matcher_waits_as_long_as_its_bytes_and_seconds_allow():
+    matcher = StampMatcher(('image', 'labels'), bytes=100, seconds=60.0)
+    for stamp in range(100):
+        matcher.add('image', stamp, stamp, 1)
+    assert (len(matcher), matcher.evicted) == (100, 0)
+    matcher.add('image', 100, 100, 40)
+    assert (len(matcher), matcher.evicted) == (61, 40)
+    assert matcher.add('labels', 39, 'l', 0) is None
+    assert (len(matcher), matcher.late) == (61, 1), 'its image had to leave'
+    assert matcher.add('labels', 40, 'l', 0) == {'image': 40, 'labels': 'l'}
+    # A second pass of a bag is not late.
+    matcher.add('image', 39, 'again', 0)
+    assert matcher.add('labels', 39, 'l', 0) and matcher.late == 1
+    assert matcher.add('image', 200, 'larger than all', 1000) is None
+    assert matcher.add('labels', 200, 'l', 0) and not len(matcher)
+    matcher = StampMatcher(('image', 'labels'), bytes=100, seconds=0.02)
+    matcher.add('image', 1, 1, 1)
+    time.sleep(0.05)
+    matcher.add('image', 2, 2, 1)
+    assert (len(matcher), matcher.evicted) == (1, 1)
+    assert matcher.add('labels', 1, 'l', 1) is None and matcher.late == 1
 
 
 def test_tables_refuse_by_name_and_hold_their_own_defaults():

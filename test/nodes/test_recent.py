@@ -2,15 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which labels and tracks of the instance tracker belong to an image that is asked for."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
 pytest.importorskip('vos_ros.msg')
 
+from sensor_msgs.msg import Image
+
+from vos_ros.nodes import images
+from vos_ros.nodes.recent import Moment
 from vos_ros.nodes.recent import Recent
+from vos_ros.tracking.prompt import Prompt
 from vos_ros.tracking.prompt import PromptError
 
-VALUES = {'ring_frames': 10, 'ring_seconds': 60.0, 'ring_megabytes': 1.0}
+VALUES = {'ring_frames': 10, 'ring_seconds': 60.0, 'ring_megabytes': 1.0, 'time_jump': 0.5}
 
 
 class Node:
@@ -64,6 +70,37 @@ def test_boxes_and_clicks_go_to_the_newest_image_with_instances_where_there_is_o
     assert (moment.messages, moment.labels) == (['image 1'], None)
     moment = recent.moment(0, by_track=False)
     assert (moment.messages, moment.labels) == (['image 2'], None)
+
+
+def test_instances_of_before_stamps_went_back_are_not_of_the_newest_image():
+    tenth = 10 ** 8
+    # A clip of a second begins anew; the labels of its end are still here.
+    stamps = [index * tenth for index in range(1, 9)] + [tenth, 2 * tenth]
+    recent = recent_of(stamps, [8 * tenth])
+    assert recent.moment(0, by_track=False, by_instance=True).messages == ['image 9']
+    with pytest.raises(PromptError, match='no labels of the instance tracker for any image'):
+        recent.moment(0, by_track=True)
+    recent._labels.put(tenth, 'labels of the second pass', 1)
+    moment = recent.moment(0, by_track=False, by_instance=True)
+    assert (moment.messages, moment.labels) == (
+        ['image 8', 'image 9'], 'labels of the second pass')
+    # One image out of order begins nothing.
+    recent = recent_of([5 * tenth, 7 * tenth, 6 * tenth], [5 * tenth])
+    assert len(recent.moment(0, by_track=False, by_instance=True).messages) == 3
+
+
+def test_labels_are_read_only_for_prompts_that_may_be_instances():
+    message = Image(height=2, width=2, encoding='rgb8', step=6, data=bytes(12))
+    moment, recent = Moment(['image'], message, None), recent_of([])
+    image = np.zeros((2, 2, 3), np.uint8)
+    mask, box = Prompt(mask=np.ones((2, 2))), Prompt(box=(0.0, 0.0, 1.0, 1.0))
+    for prompts in ([mask], [Prompt(polygon=(0.0,) * 6)], [box], [mask, Prompt(points=(1, 1))]):
+        assert recent.scene(moment, image, prompts).instances is None
+    with pytest.raises(PromptError, match=r'labels on /instances/labels: .*rgb8'):
+        recent.scene(moment, image, [box, Prompt(track_id=3)])
+    moment = Moment(['image'], images.fill(Image(), np.eye(2, dtype=np.uint16), 'mono16'), None)
+    assert recent.scene(moment, image, [mask]).instances is None
+    assert recent.scene(moment, image, [mask, box]).instances.sum() == 2
 
 
 def test_labels_that_come_after_the_request_count():

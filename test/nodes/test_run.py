@@ -97,6 +97,71 @@ raise SystemExit(run(Saving))
     assert done.stdout.split() == ['saved'] and done.returncode == 0, done.stderr
 
 
+def test_a_thread_that_stays_in_foreign_code_aborts_nothing_and_saves_are_waited_for():
+    program = """
+from concurrent.futures import ThreadPoolExecutor
+import threading, time
+import cv2
+import numpy as np
+from rclpy.node import Node
+from vos_ros.nodes.run import NodeFailure, run
+
+
+def compute():
+    picture = np.zeros((500, 500), np.uint8)
+    while True:
+        cv2.blur(picture, (9, 9))
+
+
+def save():
+    time.sleep(1.0)
+    print('saved')
+
+
+class Hung(Node):
+    def __init__(self):
+        super().__init__('hung')
+        threading.Thread(target=compute, daemon=True).start()
+        self.create_timer(0.01, self.fail)
+
+    def fail(self):
+        raise NodeFailure('failed')
+
+    def stop(self):
+        ThreadPoolExecutor(1).submit(save)
+        print('stopped')
+
+
+raise SystemExit(run(Hung))
+"""
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True,
+                          timeout=60)
+    assert done.stdout.split() == ['stopped', 'saved'] and done.returncode == 1, done.stderr
+
+
+def test_ctrl_c_before_the_node_is_made_ends_with_status_0():
+    program = """
+import os, signal
+from rclpy.node import Node
+from vos_ros.nodes.counters import FrameCounters
+from vos_ros.nodes.image_input import ImageInput
+from vos_ros.nodes.run import run
+
+
+class Half(Node):
+    def __init__(self):
+        super().__init__('half')
+        self.input = ImageInput(self, 'raw', FrameCounters(), print, print)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+raise SystemExit(run(Half))
+"""
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+
+
 @pytest.mark.ros
 def test_executables_are_installed_and_the_command_line_is_one():
     from ament_index_python.packages import get_package_prefix

@@ -18,6 +18,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from vos_ros.nodes import images
+from vos_ros.nodes.counters import FrameCounters
+from vos_ros.nodes.image_input import ImageInput
 
 TIMEOUT = {'image_timeout': 0.5}
 
@@ -250,3 +252,42 @@ def test_where_nothing_comes_at_all_the_cure_for_lost_images_is_named(ros, tiny_
     assert 'lost on the way' in status.message
     assert 'DEFAULT_PROFILES_FILE=' in status.message
     ros.node.destroy_publisher(publisher)
+
+
+def test_another_publisher_invents_no_losses(ros):
+    counters = FrameCounters()
+    source = ImageInput(ros.node, 'raw', counters, lambda _arrival: None, print, depth=50)
+    first = ros.publisher(Image, '/image', depth=50)
+    ros.connected(first)
+    message = images.fill(Image(), np.zeros((4, 4, 3), np.uint8), 'rgb8')
+
+    def send(*publishers):
+        before = counters.frames_in
+        for publisher in publishers:
+            publisher.publish(message)
+        ros.until(lambda: counters.frames_in == before + len(publishers), what='images')
+
+    for _ in range(3):
+        send(*[first] * 20)
+        source.state(1.0)
+    assert counters.lost_transport == 0
+    second = ros.publisher(Image, '/image', depth=50)
+    ros.connected(second)
+    # Their numbers interleave, 1, 61, 2, 62 and so on, before the graph was looked at again.
+    for _ in range(5):
+        send(second)
+        send(first)
+    source.state(1.0)
+    for _ in range(5):
+        send(second)
+        send(first)
+    ros.node.destroy_publisher(second)
+    ros.until(lambda: ros.node.count_publishers('/image') == 1)
+    for _ in range(2):
+        send(first)
+        assert source.state(1.0).kind != 'lossy'
+    assert counters.lost_transport == 0
+    source._gaps._last -= 7
+    send(first)
+    assert source.state(1.0).kind == 'lossy' and counters.lost_transport == 7
+    assert source.stop()

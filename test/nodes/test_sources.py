@@ -151,22 +151,22 @@ def test_a_webcam_that_stops_is_no_end(monkeypatch):
 
 
 def test_what_cannot_be_complete_any_more_is_not_kept():
-    matcher = StampMatcher(('image', 'labels', 'tracks'), capacity=60)
+    matcher = StampMatcher(('image', 'labels', 'tracks'), bytes=60, seconds=60.0)
     for stamp in range(10):
-        matcher.add('image', stamp, stamp)
+        matcher.add('image', stamp, stamp, 1)
     # The tracker left out all but every fifth.
     for stamp in (4, 9):
-        matcher.add('labels', stamp, stamp)
-        assert matcher.add('tracks', stamp, stamp)
+        matcher.add('labels', stamp, stamp, 1)
+        assert matcher.add('tracks', stamp, stamp, 1)
         assert len(matcher) == 9 - stamp
     assert matcher.evicted == 8
 
 
 def test_results_of_an_earlier_pass_are_not_drawn_over_a_later_image():
-    matcher = StampMatcher(('image', 'labels'), capacity=3)
+    matcher = StampMatcher(('image', 'labels'), bytes=3, seconds=60.0)
     for stamp in (1, 2, 3):
-        matcher.add('image', stamp, f'first {stamp}')
-    assert matcher.add('image', 1, 'second 1') is None
-    assert matcher.add('image', 4, 'first 4') is None       # the oldest leaves: not the one anew
-    assert matcher.add('labels', 1, 'labels')['image'] == 'second 1'
-    assert not len(matcher) or matcher.add('labels', 4, 'x')
+        matcher.add('image', stamp, f'first {stamp}', 1)
+    assert matcher.add('image', 1, 'second 1', 1) is None
+    assert matcher.add('image', 4, 'first 4', 1) is None    # the oldest leaves: not the one anew
+    assert matcher.add('labels', 1, 'labels', 0)['image'] == 'second 1'
+    assert not len(matcher) or matcher.add('labels', 4, 'x', 0)

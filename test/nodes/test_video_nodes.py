@@ -17,6 +17,7 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from std_msgs.msg import Empty
 from std_msgs.msg import Header
+from vos_ros.msg import TrackArray
 
 from vos_ros.nodes import images
 from vos_ros.nodes.sources import open_source
@@ -225,3 +226,45 @@ def test_overlay_interrupted_still_writes_what_it_has(ros, tmp_path):
     assert overlay.interrupt() == 0
     assert json.loads((tmp_path / 's.json').read_text())['pictures'] == 0
     assert not (tmp_path / 'none.mp4').exists()
+
+
+def test_overlay_says_what_it_lacks_and_waits_for_a_slow_tracker(ros, tmp_path):
+    written = '/overlay/written'
+    ros.listen(Header, written)
+    pictures = ros.publisher(Image, '/image', depth=200)
+    tracks = ros.publisher(TrackArray, '/tracks', depth=200)
+    wrong = ros.publisher(Header, '/labels')
+    overlay = ros.start('overlay', output=tmp_path / 'slow.mp4')
+
+    def send(publisher, second, message=None):
+        message = message or TrackArray()
+        message.header.stamp.sec = second
+        publisher.publish(message)
+
+    def picture(second):
+        send(pictures, second, images.fill(Image(), np.zeros((32, 48, 3), np.uint8), 'rgb8'))
+
+    ros.connected(pictures, written)
+    ros.until(lambda: 'no picture for' in overlay.output())
+    said = [line for line in overlay.output().splitlines() if 'no picture for' in line]
+    assert len(said) == 1 and '[WARN]' in said[0]
+    assert 'no image on /image, which has a publisher' in said[0]
+    assert 'no labels on /labels, published as std_msgs/msg/Header, not as sensor_msgs' in said[0]
+    assert 'no tracks on /tracks, which has a publisher' in said[0]
+    ros.node.destroy_publisher(wrong)
+
+    # A hundred images are ahead of their results.
+    for second in range(1, 101):
+        picture(second)
+        ros.spin(0.02)
+    ros.until(lambda: 'no labels on /labels (sensor_msgs/msg/Image), which has no publisher; no '
+              'tracks' in overlay.output())
+    labels = ros.publisher(Image, '/labels')
+    ros.connected(labels)
+    ros.until(lambda: tracks.get_subscription_count())
+    for count, second in enumerate((1, 50, 100), 1):
+        send(labels, second, images.fill(Image(), np.zeros((32, 48), np.uint16), 'mono16'))
+        send(tracks, second)
+        ros.until(lambda count=count: len(ros.received[written]) == count, what='a picture')
+    assert overlay.interrupt() == 0
+    assert json.loads(overlay.output().splitlines()[-1])['pictures'] == 3

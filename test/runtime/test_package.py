@@ -53,6 +53,26 @@ def test_round_trip(written):
     assert not list(written.path.glob('*.part'))
 
 
+def test_the_digest_of_the_weights_is_of_what_computes(written, tmp_path):
+    def digest(**changes):
+        edit(written, **changes)
+        return load_package(written.path).weights_digest
+
+    assert digest(name='other', figures={'mask_ap': 2.5}, training_data='more') \
+        == written.weights_digest
+    seen = {written.weights_digest, digest(network={'num_queries': 100})}
+    (written.path / 'key.onnx').write_bytes(b'another graph')
+    sha = hashlib.sha256(b'another graph').hexdigest()
+    content = yaml.safe_load((written.path / 'model.yaml').read_text())
+    graphs = {**content['graphs'], 'key': {'file': 'key.onnx', 'sha256': sha}}
+    seen |= {digest(graphs=graphs)}
+    assert len(seen) == 3
+    # Where there are weights they count, not the graphs made of them.
+    weights = digest(weights={'file': 'key.onnx', 'sha256': sha})
+    assert digest(graphs=content['graphs'] | {'key': content['graphs']['reuse']}) == weights
+    assert weights not in seen
+
+
 def test_exchanged_graph_is_refused(written):
     (written.path / 'reuse.onnx').write_bytes(b'another graph')
     with pytest.raises(PackageError, match=r'reuse\.onnx: sha256 is .* under graphs\.reuse'):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What operating points are thought to cost when something else runs while they are timed."""
 
+from dataclasses import replace
 import itertools
 
 import pytest
@@ -82,6 +83,20 @@ def test_timing_at_the_start_takes_about_a_second(sizes, monkeypatch):
     assert sizes.time(input_sizes(next(iter(sizes._networks)), 64))
 
 
+def test_a_size_is_timed_once(sizes, monkeypatch):
+    wanted = input_sizes(next(iter(sizes._networks)), 64)
+    first = sizes.costs(wanted[:1])
+    times, real = [], sizes.time
+    monkeypatch.setattr(sizes, 'time', lambda asked: times.append(asked) or [
+        replace(cost, light_ms=3 * cost.light_ms, heavy_ms=3 * first[0].heavy_ms,
+                motion_ms=3 * cost.motion_ms) for cost in real(asked)])
+    both = sizes.costs(wanted)
+    # With a new size the known one is a yardstick for what else was running.
+    assert times == [wanted] and both[0] == first[0]
+    assert both[1].heavy_ms == pytest.approx(first[0].heavy_ms)
+    assert sizes.costs(wanted) == both and sizes.costs(wanted[:1]) == first and len(times) == 1
+
+
 def test_frames_that_stand_get_the_input_turned(tiny_package):
     package = load_package(tiny_package)
     first = MobileInst(package)
@@ -101,9 +116,14 @@ def test_a_package_of_one_size_is_not_turned(tiny_package):
     package = load_package(tiny_package)
     first = MobileInst(package)
 
+    asked = []
+
     def refuse(size):
+        asked.append(size)
         raise PackageError('made for one size')
 
     sizes = Sizes(first, refuse)
     assert sizes.facing(first, (640, 480)) is first and sizes.facing(first, (640, 480)) is first
-    assert len(sizes.messages) == 1
+    # Asking again, as every change of the budget does, loads nothing and says nothing.
+    assert sizes.load([first.input_size, (64, 64)]) == [first.input_size]
+    assert len(sizes.messages) == len(asked) == 1

@@ -11,7 +11,8 @@ from vos_ros.tracking.memory_network import EncodedFrame
 class RandomNetwork:
     """fail: the call that raises MemoryError, ('encode_key', 2) being the third of that name."""
 
-    key_dim, value_dim, hidden_dim, digest = 8, 16, 4, 'random'
+    key_dim, value_dim, hidden_dim = 8, 16, 4
+    digest = weights_digest = 'random'
 
     def __init__(self):
         self.ops = NumpyOps(1)

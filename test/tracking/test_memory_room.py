@@ -3,6 +3,9 @@
 """The room that the memories take: never beyond the ceiling, and not made anew all the time."""
 
 from dataclasses import replace
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -102,6 +105,28 @@ def test_nothing_is_made_anew_once_the_memories_are_full(monkeypatch):
     assert not made
 
 
+@pytest.mark.parametrize('changes', [{}, {'long_term': False}])
+def test_lower_bounds_hold_at_once(changes):
+    tracker = MemoryTracker(RandomNetwork(), replace(PARAMS, **changes))
+    tracker.step(IMAGE, plane(1), [1])
+    for _ in range(12):
+        tracker.step(IMAGE)
+    while tracker.usage().working.elements < 9 * CELLS:
+        tracker.step(IMAGE)
+    tracker.params = replace(tracker.params, mem_every=20, working_memory_max_frames=6,
+                             long_term_max_elements=200)
+    check(tracker)
+    for _ in range(45):
+        tracker.step(IMAGE)
+        check(tracker)
+
+
+def test_a_memory_without_objects_stays_below_its_ceiling():
+    tracker = MemoryTracker(RandomNetwork(), PARAMS)
+    tracker.step(IMAGE)
+    assert 0 < check(tracker)
+
+
 def test_an_unbounded_memory_keeps_its_room():
     tracker = MemoryTracker(
         RandomNetwork(), replace(PARAMS, long_term=False, bounded_working_memory=False))
@@ -133,3 +158,39 @@ def test_room_is_given_back_only_as_far_as_it_is_empty():
     assert np.array_equal(store.value(1), tokens[:CHUNK + 1, :3])
     store.append(tokens[:CHUNK], tokens[:CHUNK, :2], {1: tokens[:CHUNK, :3]})
     assert np.array_equal(store.value(1)[-1], tokens[CHUNK - 1, :3])
+
+
+def test_rows_stay_as_they_were_where_memory_runs_out_in_moving_them():
+    # In a process of its own: what others here free would be memory after all.
+    program = textwrap.dedent("""
+        from pathlib import Path
+        import resource
+        import numpy as np
+        from vos_ros.runtime.memory_ops_numpy import NumpyOps
+        from vos_ros.tracking.token_store import TokenStore
+        store, rows, width = TokenStore(NumpyOps(), 2, 10_000), 4096, 10_000
+        store.add_object(1)
+        numbers = np.arange(rows, dtype=np.float32)
+        store.append(np.repeat(numbers, 5).reshape(-1, 5), np.zeros((rows, 2), np.float32),
+                     {1: np.broadcast_to(numbers[:, None], (rows, width))})
+        held = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
+        for made in (None, {'stored': np.full((1, 5), -1, np.float32), 'values': {},
+                            'usage': np.ones(1, np.float32)}):
+            size, held_by = store.size, store.value(1)[:, 0].copy()
+            # Enough for a copy of all keys, too little for one of all values, which are 160 MB.
+            resource.setrlimit(resource.RLIMIT_AS, (held + 40_000_000, resource.RLIM_INFINITY))
+            try:
+                store.rewrite(1, np.arange(2, size), made)
+                raise SystemExit('there was memory')
+            except MemoryError:
+                resource.setrlimit(resource.RLIMIT_AS, [resource.RLIM_INFINITY] * 2)
+            assert store.size == size and np.array_equal(store.value(1)[:, 0], held_by)
+            assert np.array_equal(store.stored[:, 0], held_by)
+            store.rewrite(1, np.arange(2, size), made)
+        want = [0, -1, *range(3, rows)]
+        assert store.stored[:, 0].tolist() == want
+        assert store.value(1)[:, -1].tolist() == [0, 0, *range(3, rows)]
+    """)
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stderr

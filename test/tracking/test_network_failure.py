@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A network that fails once while objects are added: they are not, and all goes on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from random_network import RandomNetwork
@@ -72,7 +74,6 @@ def test_memory_that_runs_out_while_a_frame_is_written_adds_nothing(monkeypatch,
     following = Following(MemoryTracker(network, MemoryTrackerParams(
         mem_every=1, short_side=0, working_memory_max_frames=4, working_memory_min_frames=2,
         num_prototypes=8)))
-    real = TokenStore.rewrite
     following.step(FRAMES[0])
     following.add([square(1)], FRAMES[:1])
     for frame in FRAMES[:2]:
@@ -87,9 +88,6 @@ def test_memory_that_runs_out_while_a_frame_is_written_adds_nothing(monkeypatch,
                     'rows': (TokenStore, 'rewrite')}[where]
     with monkeypatch.context() as patch:
         patch.setattr(target, name, no_room)
-        if where == 'rows':         # taking back what was added has to succeed
-            patch.setattr(TokenStore, 'keep', lambda self, index: real(
-                self, 0, index))
         with pytest.raises(MemoryError):
             following.add([square(2)], FRAMES[:1])
     assert calls and following.ids == [1]
@@ -101,6 +99,42 @@ def test_memory_that_runs_out_while_a_frame_is_written_adds_nothing(monkeypatch,
         assert held.store.size == held.long_term_size + sum(f.count for f in held.frames)
     following.add([square(2)], FRAMES[:1])
     assert following.step(FRAMES[0]).tracks.ids.tolist() == [1, 2]
+
+
+def test_parameters_stay_where_the_network_fails_before_they_change():
+    network, params = RandomNetwork(), MemoryTrackerParams(mem_every=2, short_side=0)
+    tracker = MemoryTracker(network, params)
+    tracker.late = True
+    tracker.step(FRAMES[0], square(1).mask, [1])
+    for frame in FRAMES[:2]:
+        tracker.step(frame)
+    network.fail = 'encode_value', 1
+    with pytest.raises(MemoryError):
+        tracker.params = replace(params, mem_every=9)
+    assert tracker.params == tracker._core.params == params
+    tracker.params = replace(params, mem_every=9)
+    assert tracker.params == tracker._core.params == replace(params, mem_every=9)
+
+
+def test_an_object_goes_also_where_there_is_no_memory_for_moving_the_others_tokens(monkeypatch):
+    following, _ = started([1])
+    following.add([square(2)], FRAMES[:1])
+    tracker = following.tracker
+    held = tracker._core.memory
+
+    def no_room(*_):
+        raise MemoryError('no room')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TokenStore, 'keep', no_room)
+        tracker.remove([1])
+    assert [info.id for info in tracker.objects] == held.objects == [2]
+    assert tracker.step(FRAMES[0]).tracks.ids.tolist() == [1, 2]
+    for _ in range(3):
+        assert tracker.step(FRAMES[0]).tracks.ids.tolist() == [2]
+    # What it alone saw went with the next memory frame.
+    assert all(frame.groups for frame in held.frames)
+    assert held.store.size == held.long_term_size + sum(f.count for f in held.frames)
 
 
 def test_a_correction_that_fails_leaves_the_object():

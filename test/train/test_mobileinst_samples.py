@@ -3,6 +3,8 @@
 """What MobileInst is trained on: samples of images and clips, and their targets."""
 
 from dataclasses import replace
+import json
+from pathlib import Path
 
 from miniature import ytvis_folder
 from mobileinst_material import tiny_training
@@ -46,6 +48,20 @@ def test_samples_depend_on_the_index_alone(config):
     assert image.shape == (128, 192, 3) and target.masks.shape[1:] == (32, 48)
 
 
+def test_crowds_of_the_images_are_void(tmp_path):
+    config = replace(tiny_training(tmp_path / 'coco'), cutouts=False,
+                     augment={'pastes': 0, 'colour': 0.0, 'scale': [1.0, 1.0]})
+    file = Path(config.train.annotations)
+    content = json.loads(file.read_text())
+    for annotation in content['annotations']:
+        annotation['iscrowd'] = int(annotation['category_id'] == 1)
+    file.write_text(json.dumps(content))
+    image, target = ImageSamples(load_material(config), config)[0]
+    red = (image[2::4, 2::4, 0] > 150) & (image[2::4, 2::4, 1] < 100)
+    assert target.labels.tolist() == [1] and red.sum() > 50
+    assert ((target.void.numpy() > 127) ^ red).mean() < 0.02
+
+
 def test_clip_targets_share_ids(config):
     clips = ClipSamples(load_material(config), config, config.stages[1])
     shared = 0
@@ -67,6 +83,36 @@ def test_clips_from_a_youtube_vis_folder(config, tmp_path):
     batch = collate_clips([clips[0], clips[1]])
     assert batch.images.shape == batch.later.images.shape == (2, 64, 128, 3)
     assert all(0 in t.ids.tolist() for t in (*batch.targets, *batch.later.targets))
+
+
+@pytest.mark.parametrize('gap', [2, 9])
+def test_clips_from_a_youtube_vis_folder_show_two_frames_and_their_masks(config, tmp_path, gap):
+    # Four frames of 144 x 216, scaled by 0.62 to 0.89 to fit, in which two discs are painted.
+    frames, annotations = ytvis_folder(tmp_path, shape=(144, 216))
+    config = replace(config, classes=('person', 'dog'), size=(128, 192),
+                     video=VideoData(str(frames), str(annotations)))
+    clips = ClipSamples(Material((), ()), config, Stage('clips', gap=gap))
+    shifts, ways = [], set()
+    for index in range(60):
+        pair = clips[index]
+        assert not np.array_equal(pair[0][0], pair[1][0])
+        middles = []
+        for image, target in pair:
+            ids = target.ids.tolist()
+            middles.append(centre(target.masks[ids.index(0)].numpy()))
+            if 1 in ids:        # the exact one of the two: the other is an outline
+                blue = np.float32((image[..., 2] > 145) & (image[..., 1] < 80))
+                blue = blue.reshape(32, 4, 48, 4).mean((1, 3))
+                shifts.append(centre(target.masks[ids.index(1)].numpy()) - centre(blue))
+        ways.add(bool(middles[0][1] < middles[1][1]))
+    assert np.abs(4 * np.mean(shifts, 0)).max() < 0.1       # input pixels
+    assert len(ways) == 2
+
+
+def centre(mask):
+    """Middle (y, x) of a mask [H, W]."""
+    return np.array([np.average(np.arange(n), weights=mask.sum(1 - i))
+                     for i, n in enumerate(mask.shape)])
 
 
 def test_folders_with_ids_train_masks_but_not_classes(config, tmp_path):

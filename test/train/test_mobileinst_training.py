@@ -38,6 +38,8 @@ from vos_ros.train.mobileinst_data import to_network
 from vos_ros.train.mobileinst_trainer import LAST
 from vos_ros.train.mobileinst_trainer import Trainer
 from vos_ros.train.optimise import freeze
+from vos_ros.train.optimise import pretrained_parts
+from vos_ros.train.optimise import train_mode
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,7 +64,11 @@ def test_config_file_names_what_is_wrong(tmp_path, monkeypatch):
     for text, message in (
             ('optimiser: {speed: 1}', r'train\.yaml: optimiser\.speed: no such setting'),
             ('size: [100, 128]', 'multiples of 64'), ('seed: many', 'seed.*int'),
-            ('stages: [{kind: songs}]', 'songs'), ('stages: []', 'at least one')):
+            ('stages: [{kind: songs}]', 'songs'), ('stages: []', 'at least one'),
+            ('optimiser: {clip: 0}', r'optimiser\.clip'), ('auxiliary: -1', 'auxiliary -1'),
+            ('optimiser: {weight_decay: -1}', r'optimiser\.weight_decay'),
+            ('optimiser: {rate: .nan}', r'optimiser\.rate'), ('workers: -1', 'workers -1'),
+            ('stages: [{cache: -3}]', 'cache -3')):
         path.write_text(text + '\ntrain: {annotations: a.json}')
         with pytest.raises(ConfigError, match=message):
             read_config(path)
@@ -72,6 +78,19 @@ def test_config_file_names_what_is_wrong(tmp_path, monkeypatch):
     missing = TrainConfig(train=ImageData('$VOS_ROS_NOWHERE/images', '$VOS_ROS_NOWHERE/a.json'))
     with pytest.raises(ConfigError, match='VOS_ROS_NOWHERE'):
         load_material(missing)
+
+
+@pytest.mark.parametrize(('part', 'values', 'message'), [
+    ('augment', {'height': 320}, r'augment\.height'),
+    ('augment', {'scale': 1.0}, r'augment\.scale'),
+    ('augment', {'scale': [2.0, 0.7]}, r'augment: scale'), ('augment', {'pastes': -1}, 'pastes'),
+    ('augment', {'size': [1, 2]}, r'augment\.size: no such setting'),
+    ('synthetic', {'objects': [3, 1]}, 'synthetic: objects'),
+    ('synthetic', {'speed': float('nan')}, 'synthetic: speed'),
+    ('loss', {'dice': -1}, 'loss: .*dice')])
+def test_generators_name_what_is_wrong(config, tmp_path, part, values, message):
+    with pytest.raises(ConfigError, match=message):
+        trainer(replace(config, **{part: values}), tmp_path)
 
 
 def test_stages_follow_each_other():
@@ -97,10 +116,35 @@ def test_frozen_weights_stay_and_others_move(config, tmp_path):
 
 def test_freezing_everything_pretrained():
     model = build(TINY | {'num_classes': 2})
-    freeze(model, Freeze(blocks=16, norms=True, depthwise=True))
+    freeze(model, pretrained_parts(model, False), Freeze(blocks=16, norms=True, depthwise=True))
     trained = {n for n, p in model.named_parameters() if p.requires_grad}
     assert not any(n.startswith(('backbone._blocks', 'backbone._conv_stem')) for n in trained)
     assert any(n.startswith('backbone.trans') for n in trained)
+
+
+@pytest.mark.parametrize('backbone', ['topformer_tiny', 'seaformer_tiny'])
+def test_a_backbone_that_starts_from_weights_is_pretrained(config, tmp_path, backbone):
+    plain = replace(config, network=TINY | {'backbone': backbone}, freeze=Freeze(norms=True),
+                    stages=(Stage(batch=2),), optimiser=Optimiser(backbone=0.25))
+    run = trainer(plain, tmp_path)
+    assert {g['factor'] for g in run.optimiser.param_groups} == {1.0}
+    torch.save(run.model.backbone.state_dict(), tmp_path / 'released.pth')
+    begun = replace(plain, weights=str(tmp_path / 'released.pth'))
+    run = trainer(begun, tmp_path)
+    slow = {id(p) for g in run.optimiser.param_groups if g['factor'] == 0.25 for p in g['params']}
+    norms = {name: module for name, module in run.model.backbone.named_modules()
+             if isinstance(module, torch.nn.BatchNorm2d)}
+    train_mode(run.model, run.pretrained, begun.freeze)
+    for name, parameter in run.model.backbone.named_parameters():
+        own = not name.startswith('SIM.')       # classifiers have none
+        rests = own and name.rpartition('.')[0] in norms
+        assert parameter.requires_grad != rests
+        assert (id(parameter) in slow) == (own and not rests)
+    assert all(norm.training == name.startswith('SIM.') for name, norm in norms.items())
+    for rule, text in ((Freeze(blocks=0), r'freeze\.blocks'),
+                       (Freeze(depthwise=True), r'freeze\.depthwise')):
+        with pytest.raises(ConfigError, match=text):
+            trainer(replace(plain, freeze=rule), tmp_path)
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(config, tmp_path):
@@ -127,6 +171,19 @@ def test_resume_refuses_another_network(config, tmp_path):
     other = trainer(replace(config, network=TINY | {'mask_dim': 8}), tmp_path)
     with pytest.raises(ConfigError, match='another network'):
         other.resume(tmp_path / LAST)
+
+
+def test_what_goes_on_is_trained_by_the_settings_of_now(config, tmp_path):
+    first = replace(config, optimiser=replace(config.optimiser, backbone=1.0))
+    trainer(first, tmp_path).save()
+    now = replace(config, optimiser=replace(config.optimiser, backbone=0.5, weight_decay=0.2))
+    run = trainer(now, tmp_path)
+    run.resume(tmp_path / LAST)
+    assert {(g['factor'], g['weight_decay']) for g in run.optimiser.param_groups} == {
+        (1.0, 0.2), (1.0, 0.0), (0.5, 0.2)}
+    run = trainer(replace(config, freeze=Freeze(blocks=2)), tmp_path)
+    with pytest.raises(ValueError, match=r'last\.pt.*freeze'):
+        run.resume(tmp_path / LAST)
 
 
 def test_pool_gives_what_the_images_give(config, tmp_path):

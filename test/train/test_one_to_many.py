@@ -8,14 +8,16 @@ from torch.nn import functional as F
 
 from vos_ros.models.mobileinst.network import product
 from vos_ros.train.auxiliary import dense_target
+from vos_ros.train.auxiliary import DenseHead
 from vos_ros.train.losses import chosen_masks
 from vos_ros.train.losses import gather
+from vos_ros.train.losses import in_void
 from vos_ros.train.losses import LossWeights
 from vos_ros.train.losses import Match
+from vos_ros.train.losses import MobileInstLoss
 from vos_ros.train.losses import Target
 from vos_ros.train.one_to_many import assign
 from vos_ros.train.one_to_many import box_loss
-from vos_ros.train.one_to_many import in_void
 from vos_ros.train.one_to_many import mask_boxes
 from vos_ros.train.one_to_many import near_loss
 from vos_ros.train.one_to_many import OneToManyLoss
@@ -131,13 +133,47 @@ def test_queries_that_show_void_do_not_train_objectness():
 
 def test_void_is_no_background_to_the_dense_head():
     target = Target(torch.tensor([1]), truth((0, 0, 8, 12)))
-    plain, _ = dense_target(target, (H, W))
-    label, _ = dense_target(target._replace(void=truth((4, 0, 16, 24))[0]), (H, W))
+    plain, _, _ = dense_target(target, (H, W))
+    label, _, _ = dense_target(target._replace(void=truth((4, 0, 16, 24))[0]), (H, W))
     void = torch.zeros(H, W, dtype=torch.bool)
     void[4:] = True
     void[:8, :12] = False           # the object keeps its class
     assert (label[~void] == plain[~void]).all() and (plain[void] == 0).all()
     assert (label[void] > 3).all()
+
+
+def test_void_teaches_the_dense_head_no_way_to_a_centre():
+    torch.manual_seed(3)
+    head = DenseHead(4, 3)
+    features = torch.randn(1, 4, H, W, requires_grad=True)
+    # An object of unknown class has a centre nevertheless.
+    target = Target(torch.tensor([-1]), truth((0, 0, 8, 12)))
+    plain = head(features, [target])['dense_offset']
+    void = head(features, [target._replace(void=truth((8, 0, 16, 24))[0])])['dense_offset']
+    assert float(void) == pytest.approx(float(plain))
+    void.backward()
+    taught = features.grad[0].abs().sum(0) > 0
+    assert taught[:8, :12].all() and not taught[8:].any()
+
+
+def test_void_does_not_teach_unmatched_queries_of_one_to_one_matching():
+    masks = logits_of(truth((0, 0, 16, 8), (0, 12, 16, 24), (0, 8, 4, 12)))[None]
+    object_, void = truth((0, 0, 16, 8)), truth((0, 12, 16, 24))[0]
+    out = {'masks': masks}
+
+    def taught(area):
+        for key, shape in ('logits', (1, 3, 4)), ('objectness', (1, 3)):
+            out[key] = torch.zeros(shape, requires_grad=True)
+        losses, _ = MobileInstLoss(LossWeights(background=0.5))(
+            out, [Target(torch.tensor([1]), object_, None, area)])
+        losses['total'].backward()
+        return [(out[key].grad[0].reshape(3, -1) != 0).any(1).tolist()
+                for key in ('logits', 'objectness')]
+
+    assert taught(None) == [[True, True, True]] * 2
+    assert taught(void) == [[True, False, True]] * 2
+    # What answers for an object is taught, wherever its mask lies.
+    assert taught(truth((0, 0, 16, 8))[0]) == [[True, True, True]] * 2
 
 
 def test_quality_loss_is_least_at_the_target():

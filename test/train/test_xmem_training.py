@@ -182,6 +182,29 @@ def test_a_resumed_run_is_the_run_that_never_stopped(config, tmp_path):
     assert [row.split(',')[0] for row in rows] == ['iteration', '1', '2', '3', '4']
 
 
+def test_what_goes_on_is_trained_by_the_settings_of_now(config, tmp_path, capsys):
+    run = ['train', 'xmem', '--config', str(config), '--out', str(tmp_path / 'run'),
+           '--device', 'cpu', '--init', str(tmp_path / 'run' / 'checkpoint.pt')]
+    train(read_config(config, ['train.iterations=1']), tmp_path / 'run', device='cpu')
+    assert cli.main([*run, '--set', 'train.iterations=2', '--set', 'train.weight_decay=0.2']) == 0
+    assert f'--init {tmp_path}/run/checkpoint.pt is not used' in capsys.readouterr().out
+    groups = load_checkpoint(tmp_path / 'run' / 'checkpoint.pt')['optimizer']['param_groups']
+    assert {g['weight_decay'] for g in groups} == {0.0, 0.2}
+    for change, message in (('network.up4_dim=12', 'another network'),
+                            ('freeze.first_blocks=5', 'freeze')):
+        assert cli.main([*run, '--set', change]) == 1
+        assert message in (error := capsys.readouterr().err) and 'checkpoint.pt' in error
+
+
+def test_a_diverged_run_fails(config, tmp_path, capsys):
+    run = ['train', 'xmem', '--config', str(config), '--out', str(tmp_path), '--device', 'cpu']
+    for change in 'lr=1.0e+30', 'warmup=0', 'iterations=60', 'batch=1', 'save_every=30':
+        run += ['--set', f'train.{change}']
+    assert cli.main(run) == 1
+    assert 'diverged' in capsys.readouterr().err
+    assert not (tmp_path / 'checkpoint.pt').exists()
+
+
 def write_video(folder):
     frames = []
     for t in range(6):
@@ -293,6 +316,14 @@ def test_configuration_mistakes_are_named(config, tmp_path):
         train(read_config(config, ['network.up5_dim=4']), tmp_path / 'x', device='cpu')
     for entry in ('freeze.first_block=3', 'data.video_shar=1.0', 'clips.sprite=3'):
         with pytest.raises(ValueError, match=entry.partition('=')[0]):
+            read_config(config, [entry])
+    for entry in (
+            'train.lr=.nan', 'train.lr=0', 'train.clip_norm=0', 'train.weight_decay=-1',
+            'train.num_references=0', 'train.iterations=0', 'train.log_every=0',
+            'train.save_every=0', 'train.batch=2.5', 'train.objects=2', 'train.objects=[0, 0]',
+            'train.ema=1', 'train.bootstrap={begin: 0.1}', 'train.bootstrap={least: 0}',
+            'clips.share=0.5', 'clips.sprites=-1', 'clips.motion=fast'):
+        with pytest.raises(ValueError, match=r'tiny\.yaml: ' + entry.partition('=')[0]):
             read_config(config, [entry])
     assert cli.main(['train', 'xmem', '--config', str(tmp_path / 'nowhere.yaml')]) == 1
     with pytest.raises(ValueError, match=r'PART\.KEY'):

@@ -16,6 +16,7 @@ from vos_ros.runtime.memory_ops_torch import TorchOps
 from vos_ros.tracking.consolidation import survivors_of
 from vos_ros.tracking.memory import Memory
 from vos_ros.tracking.memory_params import MemoryTrackerParams
+from vos_ros.tracking.token_store import NEWBORN
 
 CELLS = 9
 DIM = 6
@@ -164,6 +165,21 @@ def test_long_term_never_exceeds_its_ceiling_when_nothing_is_read() -> None:
         tagged.add(frame, [1])
         assert tagged.memory.long_term_size <= 20
     tagged.check_pairing()
+
+
+@both
+def test_reads_are_counted_however_many_there_were(ops: Any) -> None:
+    # float32 goes from 2^24 + 1 to no other number when 1 is added.
+    tagged = Tagged(ops)
+    tagged.add(0, [1])
+    store = tagged.memory.store
+    store.life[:] = 2.0 ** 22 + 1
+    store.use[:] = 3 * 2.0 ** 22
+    before = store.usage()
+    tagged.add(1, [1])
+    life, use = ops.numpy(store.life)[:CELLS], ops.numpy(store.use)[:CELLS]
+    assert (life < 2.0 ** 22).all() and np.array_equal(use / life, before)
+    assert (ops.numpy(store.life)[CELLS:] == np.float32(NEWBORN)).all()
 
 
 def test_more_prototypes_than_candidates() -> None:

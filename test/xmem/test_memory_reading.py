@@ -155,6 +155,32 @@ def test_an_unread_long_term_memory_is_as_if_it_were_not_there_and_is_kept(ops: 
     assert np.allclose(lived[:size], 1) and np.allclose(lived[size:], 2)
 
 
+@pytest.mark.parametrize('ops', OPS, ids=NAMES)
+def test_a_full_long_term_memory_takes_new_prototypes_while_it_is_not_read(ops: Any) -> None:
+    params = MemoryTrackerParams(working_memory_max_frames=3, working_memory_min_frames=2,
+                                 num_prototypes=16, long_term_max_elements=64, top_k=5)
+    memory = Memory(ops, 8, 5, params)
+    for number in range(40):
+        if number == 20:
+            memory.params = replace(params, read_long_term=False)
+        s = scene(60, queries=60, seed=number)
+        # Each value names its frame.
+        memory.add(number, ops.array(s['memory']), ops.array(s['shrinkage']),
+                   ops.array(s['selection']), {7: ops.array(np.full((60, 5), number, 'f'))})
+        memory.read(ops.array(s['key']), ops.array(s['selection']))
+    store, size = memory.store, memory.long_term_size
+    frames = {int(frame) for frame in np.round(ops.numpy(store.value(7))[:size, 0])}
+    assert len([frame for frame in frames if frame >= 19]) >= 3, frames
+    # From its first read on its own use alone counts.
+    unread = ops.numpy(store.life)[:size] < 0.5
+    assert unread.any() and (store.usage()[:size][unread] > 0.1).all()
+    memory.params = params
+    _, own = ops.read(ops.array(s['key']), ops.array(s['selection']), store.stored,
+                      [ReadGroup(None, [store.value(7)])], 5)
+    memory.read(ops.array(s['key']), ops.array(s['selection']))
+    assert np.allclose(store.usage()[:size][unread], ops.numpy(own)[:size][unread], atol=1e-4)
+
+
 @pytest.mark.parametrize('device', ['nowhere', 'cuda:99'])
 def test_a_device_that_torch_lacks_is_named(device):
     with pytest.raises(ValueError, match=f"cannot compute on the device '{device}'"):

@@ -183,6 +183,15 @@ def test_ids_are_given_once(tracker: MemoryTracker) -> None:
     assert tracker.step(frame(2), block((2, 4, 4))).tracks.ids.tolist() == [2]
 
 
+def test_the_last_id_may_be_one_that_a_user_chose(tracker: MemoryTracker) -> None:
+    tracker.new_ids(MAX_TRACK_ID - 1)
+    assert not tracker.ids_exhausted
+    tracker.step(frame(0), block((MAX_TRACK_ID, 4, 4)))
+    assert tracker.ids_exhausted
+    with pytest.raises(ValueError, match='fewer than 1'):
+        tracker.new_ids()
+
+
 BAD = {
     'frame type': (np.zeros((8, 8), np.uint8), None, None, 'must be uint8'),
     'mask size': (frame(1), block((5, 0, 0), size=(64, 95)), None, r'\(64, 95\)'),

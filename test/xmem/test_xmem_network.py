@@ -242,6 +242,7 @@ def test_either_runtime_by_name(tiny_package: Path, tiny_network: XMem) -> None:
     one, other = (load_network(package, runtime) for runtime in ('onnxruntime', 'torch'))
     agree(one.encode_key(image).key, other.encode_key(image).key)
     assert one.digest == other.digest == package.digest
+    assert one.weights_digest == other.weights_digest == package.weights_digest
     with pytest.raises(ValueError, match='tensorflow'):
         load_network(package, 'tensorflow')
 

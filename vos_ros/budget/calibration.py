@@ -18,15 +18,16 @@ class CalibrationError(ValueError):
 
 
 def write_calibration(path: str | Path, costs: Sequence[SizeCost], *, kind: str, model: str,
-                      digest: str, threads: int, machine: str) -> None:
+                      digest: str, threads: int, machine: str, reuse_features: str = '') -> None:
     """Write costs, largest input first.
 
     kind, model, digest: of the package.  threads: that it was timed with.  machine: in words.
+    reuse_features: what ran between keyframes, '' for a memory tracker.
     OSError when it cannot be written.
     """
     content = {
         'format': _FORMAT, 'kind': kind, 'model': model, 'digest': digest, 'threads': threads,
-        'machine': machine,
+        'machine': machine, **({'reuse_features': reuse_features} if reuse_features else {}),
         'costs': [{'height': cost.size[0], 'width': cost.size[1],
                    'light_ms': round(cost.light_ms, 3), 'heavy_ms': round(cost.heavy_ms, 3),
                    **({} if cost.motion_ms is None else
@@ -37,11 +38,14 @@ def write_calibration(path: str | Path, costs: Sequence[SizeCost], *, kind: str,
     file.write_text(yaml.safe_dump(content, sort_keys=False), encoding='utf-8')
 
 
-def read_calibration(path: str | Path, *, digest: str, threads: int) -> list[SizeCost]:
+def read_calibration(path: str | Path, *, digest: str, threads: int,
+                     reuse_features: str = '') -> list[SizeCost]:
     """Return the costs in a file.
 
-    Raises CalibrationError for a file that is none, or of another package or number of threads
-    than given, FileNotFoundError where there is none.
+    reuse_features: what runs between keyframes, '' for a memory tracker.  Optical flow is in every
+    file; what is given up for it is nothing then, so it comes as the cost of ordinary frames.
+    Raises CalibrationError for a file that is none, or of another package, number of threads or
+    way between keyframes than given, FileNotFoundError where there is none.
     """
     path = Path(path).expanduser()
     try:
@@ -53,6 +57,7 @@ def read_calibration(path: str | Path, *, digest: str, threads: int) -> list[Siz
                           float(entry['motion_ms']) if 'motion_ms' in entry else None)
                  for entry in content['costs']]
         known = content['digest'], content['threads']
+        way = content.get('reuse_features', 'cached')
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise CalibrationError(f'{path}: is no calibration: {error!r}') from error
     except ValueError as error:
@@ -66,4 +71,12 @@ def read_calibration(path: str | Path, *, digest: str, threads: int) -> list[Siz
                 cost.light_ms, cost.heavy_ms, 1.0 if cost.motion_ms is None else cost.motion_ms))
             for cost in costs):
         raise CalibrationError(f'{path}: costs must be positive milliseconds of input sizes')
-    return costs
+    if reuse_features in ('', way):
+        return costs
+    moved = [SizeCost(cost.size, cost.motion_ms, cost.heavy_ms) for cost in costs
+             if cost.motion_ms is not None]
+    if reuse_features == 'motion' and len(moved) == len(costs):
+        return moved
+    raise CalibrationError(
+        f'{path}: was made with reuse_features {way}, not {reuse_features}; make a new one with '
+        f'vos-ros calibrate --reuse-features {reuse_features}')

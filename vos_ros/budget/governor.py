@@ -9,22 +9,23 @@ again where that went wrong, for a time that doubles with every failure.  Betwee
 band in which nothing happens, so that a steady load sees no change.
 
 The reference costs are ratios that another load or another picture may bend a little.  Every
-change shows how far two points are really apart, and the costs are corrected by it.
+change up shows how far two points are really apart, and the costs are corrected by it.  Where
+frames have missed for seconds although the replay says that they would not, it is believed in its
+ratios only.
 """
 
 from collections import deque
-from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
-import itertools
 import math
 
 from vos_ros.budget.clock import percentile
+from vos_ros.budget.past import ENOUGH
+from vos_ros.budget.past import Past
+from vos_ros.budget.past import SECONDS
 from vos_ros.budget.point import Measured
 from vos_ros.budget.point import OperatingPoint
-from vos_ros.budget.record import ratios
 from vos_ros.budget.record import Record
-from vos_ros.budget.record import trace_of
 from vos_ros.budget.replay import FRESH_MS
 from vos_ros.budget.replay import predicted_p95
 from vos_ros.budget.replay import Spent
@@ -54,7 +55,6 @@ _NOTHING = 1.03
 _MUCH = 0.85
 # Frames after a change that tell nothing yet: caches and buffers are being filled.
 _SETTLING = 2
-_MEMORY_SECONDS = 5.0
 # Seconds that a better point must look good before it is taken.
 _HOLD = 5.0
 # Seconds after any change before the next one up; and within which a change down means that the
@@ -66,6 +66,9 @@ _REGRET = 10.0
 _BETTER = 0.85
 _DISTRUST = 30.0
 _LONGEST_DISTRUST = 300.0
+# More misses than this share in both halves of the last seconds are believed, whatever a replay
+# says.
+_DOUBT = 0.1
 # Seconds between two searches of the points: for better ones, and after an alarm that nothing
 # could be done about.
 _LOOK_EVERY = 0.5
@@ -73,12 +76,6 @@ _SEARCH_AGAIN = 0.2
 # Before anything was measured: frames take longer than when they were timed alone.
 _FIRST_RATIO = 1.15
 _FIRST_OUTSIDE = 4.0
-_ENOUGH = 20
-# So many frames of one kind before and after a change say how far the points are apart.
-_FEW = 4
-# Share of what a change shows that is believed, and the most that all of it may come to.
-_LEARNING = 0.5
-_MOST_CORRECTION = 2.0
 
 
 class Governor:
@@ -104,11 +101,7 @@ class Governor:
         self.changes = 0
         self.unmet = ''
         self._limits = limits
-        self._records: deque[Record] = deque(maxlen=600)
-        self._arrivals: deque[float] = deque(maxlen=16)
-        # Of the reference costs, by the heavy one: what the network of an input size costs is the
-        # same however often it runs.
-        self._correction: dict[float, float] = {}
+        self._past = Past()
         self._came_from: list[Record] = []     # what led to the last change
         self._at_point = 0              # frames since the last change
         self._missed: deque[bool] = deque(maxlen=_ALARMS[-1][0])
@@ -123,7 +116,7 @@ class Governor:
         self._last_up = -math.inf
         self._next_look = -math.inf
         self._next_search = -math.inf
-        first = Trace({}, (Spent(_FIRST_RATIO, 1.0),), (0.0,), (_FIRST_OUTSIDE,), (0.0,), 0.0)
+        first = Trace({}, (Spent(_FIRST_RATIO, 1.0),), (0.0,), (_FIRST_OUTSIDE,), (0.0,), ())
         self.index = self._choose(range(len(self.points)), [first], _SHARE) if timed else 0
 
     @property
@@ -131,21 +124,52 @@ class Governor:
         """Return the operating point to run at."""
         return self.points[self.index]
 
-    @property
-    def period_ms(self) -> float:
-        """Return the camera's period, ms, 0 while unknown."""
-        times = list(self._arrivals)
-        gaps = sorted(b - a for a, b in itertools.pairwise(times))
-        return gaps[len(gaps) // 2] * 1e3 if gaps else 0.0
+    def follow(self, old: 'Governor', now: float) -> None:
+        """Go on from a governor of other points or another budget, with what it has learnt.
+
+        The reference costs of both must be of one scale.  Begins at the best point that its
+        frames promise to fit; without frames at the best one that is no dearer than its own.
+        """
+        self._past = old._past
+        same = self.budget_ms == old.budget_ms
+        if same:
+            upto, needed, until = old._distrust
+            doubted = [point.settings for point in old.points[:upto + 1]]
+            self._distrust = max((i for i, point in enumerate(self.points)
+                                  if point.settings in doubted), default=-1), needed, until
+            self._distrust_seconds, self._hoped = old._distrust_seconds, old._hoped
+            self._last_change, self._last_up = old._last_change, old._last_up
+        upto, _, until = self._distrust
+        candidates = range(min(upto + 1, len(self.points) - 1) if now < until else 0,
+                           len(self.points))
+        records = self._past.records
+        traces = self._past.traces(records, _UP_RATIO) if len(records) >= ENOUGH else []
+        if traces:
+            self.index = self._choose(candidates, traces, _SHARE)
+        else:
+            self.index = next((i for i, point in enumerate(self.points)
+                               if point.heavy_ms <= old.point.heavy_ms), len(self.points) - 1)
+        if same and self.point.settings == old.point.settings:
+            self.unmet, self._came_from = old.unmet, old._came_from
+            self._at_point, self._skipped = old._at_point, old._skipped
+            self._missed.extend(old._missed)
+        else:
+            # Images whose size changes with every frame must not keep it from learning.
+            self._at_point = min(old._at_point, _SETTLING)
+
+    def same(self, other: 'Governor') -> bool:
+        """Return whether another one decides by the same points, bounds and budget."""
+        return (self.points, self._limits, self.budget_ms) == (
+            other.points, other._limits, other.budget_ms)
 
     def p95(self) -> float:
         """Return the p95 of the latency over the last seconds at this point; NaN for too few."""
         recent = [r.latency for r in self._here()]
-        return percentile(recent, 0.95) if len(recent) >= _ENOUGH else math.nan
+        return percentile(recent, 0.95) if len(recent) >= ENOUGH else math.nan
 
     def arrived(self, now: float) -> None:
         """Note that an image came, computed or not."""
-        self._arrivals.append(now)
+        self._past.arrived(now)
 
     def too_late(self, wait: float, age: float) -> bool:
         """Say whether a frame should be left out: it would miss, and a fresh one might not.
@@ -153,7 +177,7 @@ class Governor:
         wait: ms in the slot.  age: ms since its stamp.  Only at points that allow skipping, and
         never more than their ``max_skip`` in a row.
         """
-        steps = [r.step for r in self._here()[-_ENOUGH:]]
+        steps = [r.step for r in self._here()[-ENOUGH:]]
         late = bool(steps) and wait > FRESH_MS and self._skipped < self.point.max_skip \
             and age + percentile(steps, 0.75) > self.budget_ms
         self._skipped = self._skipped + 1 if late else 0
@@ -166,16 +190,11 @@ class Governor:
         self._at_point += 1
         if self._at_point > _SETTLING:
             self._missed.append(missed)
-            self._records.append(Record(
-                now, None if frame.heavy else self.point.light_kind,
-                self._spent(frame.scaled, frame.heavy), self._spent(frame.late, True),
-                frame.other, frame.outside, frame.after, frame.scaled + frame.other,
-                frame.latency))
-        # So many stay at any rate: below 4 frames a second five seconds hold too few to tell from.
-        while len(self._records) > _ENOUGH and self._records[0].at < now - _MEMORY_SECONDS:
-            self._records.popleft()
-        if self._at_point == _SETTLING + _ENOUGH:
-            self._learn()
+            self._past.add(frame, self.point, now)
+        self._past.forget(now)
+        # A load that comes makes points look apart, and with it the point is changed down.
+        if self._at_point == _SETTLING + ENOUGH and self._last_change == self._last_up:
+            self._past.learn(self.point, self._here(), self._came_from)
         before = self.index
         alarm = self._alarm()
         if alarm and now >= self._next_search:
@@ -186,56 +205,27 @@ class Governor:
                 self.unmet = ''
         return self.point if self.index != before else None
 
-    def _spent(self, ms: float, heavy: bool) -> Spent | None:
-        cost = self.point.cost(heavy) * self._corrected(self.point)
-        return Spent(ms / cost, cost) if ms else None
-
     def _here(self) -> list[Record]:
         """Return the frames remembered that ran at the present point."""
-        count = max(0, self._at_point - _SETTLING)
-        return list(self._records)[-count:] if count else []
-
-    def _learn(self) -> None:
-        """Correct the present point's cost by the step that the ratios made at the change."""
-        here = self._here()
-        found, before = ratios(here), ratios(self._came_from)
-        now, then = ([ratio for kind in found.keys() & before.keys() for ratio in seen[kind]]
-                     for seen in (found, before))
-        if min(len(now), len(then)) < _FEW:
-            return
-        seen = percentile(now, 0.5) / percentile(then, 0.5)
-        old = self._corrected(self.point)
-        new = min(max(old * seen ** _LEARNING, 1 / _MOST_CORRECTION), _MOST_CORRECTION)
-        self._correction[self.point.heavy_ms] = new
-        for _ in here:
-            self._records.pop()
-        self._records.extend(r.at_cost_times(new / old) for r in here)
-
-    def _corrected(self, point: OperatingPoint) -> float:
-        return self._correction.get(point.heavy_ms, 1.0)
+        return self._past.last(self._at_point - _SETTLING)
 
     def _predict(self, index: int, *traces: Trace) -> float:
         """Return the worst of what a point would reach with each of some traces."""
         point = self.points[index]
-        return max(predicted_p95(point, trace, self.budget_ms, self._corrected(point))
+        return max(predicted_p95(point, trace, self.budget_ms, self._past.corrected(point))
                    for trace in traces)
 
     def _over(self) -> bool:
-        recent = self._here()[-_ENOUGH * 3:]
-        return len(recent) >= _ENOUGH and sum(
+        recent = self._here()[-ENOUGH * 3:]
+        return len(recent) >= ENOUGH and sum(
             r.latency > self.budget_ms for r in recent) > 0.05 * len(recent)
 
-    def _traces(self, records: Iterable[Record], ratio: float) -> list[Trace]:
-        """Return what replays need: the frames as they were, and dearer; [] for nothing spent."""
-        records = list(records)
-        traces = (trace_of(records, self.period_ms, dearer) for dearer in (1.0, ratio))
-        return [trace for trace in traces if trace is not None]
-
-    def _alarm(self) -> tuple[list[Record], list[Trace]] | None:
+    def _alarm(self) -> tuple[list[Record], list[Trace], float] | None:
         """Return the frames with too many misses among them, None when there were not.
 
         The shortest window tells of a sudden load: what was before the first miss is no part of
-        it.
+        it.  With them come what replays need, and how many times longer than a replay says the
+        frames take.
         """
         missed = list(self._missed)
         for count, limit in _ALARMS:
@@ -245,10 +235,23 @@ class Governor:
             records = self._here()[-count:][first if count == _ALARMS[0][0] else 0:]
             slowest = sorted(records, key=lambda record: record.step)[-_OUTLIERS:]
             records = [r for r in records if all(r is not other for other in slowest)]
-            traces = self._traces(records, _DOWN_RATIO)
+            traces = self._past.traces(records, _DOWN_RATIO)
             if traces and self._predict(self.index, traces[0]) > self.budget_ms:
-                return records, traces
+                return records, traces, 1.0
+            if self._missing_for_seconds():
+                records = self._here()
+                traces = self._past.traces(records, _DOWN_RATIO)
+                return (records, traces, max(1.0, self.p95() / self._predict(
+                    self.index, traces[0]))) if traces else None
         return None
+
+    def _missing_for_seconds(self) -> bool:
+        here = self._here()
+        if len(here) < ENOUGH or here[-1].at - here[0].at < 0.8 * SECONDS:
+            return False
+        half = len(here) // 2
+        return all(sum(r.latency > self.budget_ms for r in part) > _DOUBT * len(part)
+                   for part in (here[:half], here[half:]))
 
     def _choose(self, candidates: Sequence[int], traces: Sequence[Trace], share: float) -> int:
         """Return the first candidate predicted to fit, or the one predicted to come nearest."""
@@ -261,19 +264,23 @@ class Governor:
         least = min(reached.values())
         return next(index for index, p95 in reached.items() if p95 <= _NOTHING * least)
 
-    def _go_down(self, records: list[Record], traces: list[Trace], now: float) -> None:
+    def _go_down(self, records: list[Record], traces: list[Trace], longer: float,
+                 now: float) -> None:
         # A keyframe before its frame is published makes no frame cheaper.
         target = self._choose([index for index in range(self.index, len(self.points))
-                               if self.points[index].late >= self.point.late], traces, _SHARE_DOWN)
+                               if self.points[index].late >= self.point.late], traces,
+                              _SHARE_DOWN / longer)
         trace = traces[0]
         soon = now - self._last_change < _UP_GAP
+        present = self._predict(self.index, trace)
         if target == self.index or (soon and self._predict(target, trace) > max(
-                _SHARE * self.budget_ms, _MUCH * self._predict(self.index, trace))):
+                _SHARE * self.budget_ms / longer, _MUCH * present)):
             self._next_search = now + _SEARCH_AGAIN
             self._cannot(trace)
             return
-        if now - self._last_up < _REGRET:
-            self._distrust = self.index, _BETTER * self._hoped, now + self._distrust_seconds
+        if longer > 1 or now - self._last_up < _REGRET:
+            hoped = present if longer > 1 else self._hoped
+            self._distrust = self.index, _BETTER * hoped, now + self._distrust_seconds
             self._distrust_seconds = min(2 * self._distrust_seconds, _LONGEST_DISTRUST)
         self._change(target, records, now)
 
@@ -289,8 +296,8 @@ class Governor:
 
     def _look_up(self, now: float) -> None:
         """Go through the better points, one a frame, so that no frame pays for all of them."""
-        if not self.index or len(self._records) < _ENOUGH \
-                or self._records[-1].at - self._records[0].at < 0.5 * _MEMORY_SECONDS:
+        if not self.index or len(self._past.records) < ENOUGH \
+                or self._past.records[-1].at - self._past.records[0].at < 0.5 * SECONDS:
             self._fits = None
             return
         candidate = next(self._scan, None)
@@ -299,7 +306,7 @@ class Governor:
                 self._next_look = now + _LOOK_EVERY
                 self._scan = iter(range(self.index))
             return
-        traces = self._traces(self._records, _UP_RATIO)
+        traces = self._past.traces(self._past.records, _UP_RATIO)
         if not traces:
             return
         p95 = self._predict(candidate, *traces)
@@ -319,7 +326,7 @@ class Governor:
             if now - max(self._last_up, self._distrust[2]) > 3 * _DISTRUST:
                 self._distrust_seconds = _DISTRUST
             self._last_up, self._hoped = now, p95
-            self._change(self._fits[1], self._here()[-_ENOUGH:], now)
+            self._change(self._fits[1], self._here()[-ENOUGH:], now)
 
     def _change(self, target: int, why: list[Record], now: float) -> None:
         self._came_from = why

@@ -147,10 +147,28 @@ def working_costs(costs: Sequence[SizeCost], side: int) -> list[SizeCost]:
                     heavy_ms=share * kept[0].heavy_ms), *kept[1:]]
 
 
-def memory_points(costs: Sequence[SizeCost], params: MemoryBounds,
-                  max_skip: int) -> list[OperatingPoint]:
+def falling(costs: Sequence[SizeCost]) -> list[SizeCost]:
+    """Return costs, largest input first, none dearer than one before it.
+
+    A smaller input that took longer was held up by another program.
+    """
+    kept: list[SizeCost] = []
+    for cost in costs:
+        if kept:
+            before, flow = kept[-1], cost.motion_ms
+            if flow is not None and before.motion_ms is not None:
+                flow = min(flow, before.motion_ms)
+            cost = SizeCost(cost.size, min(cost.light_ms, before.light_ms),
+                            min(cost.heavy_ms, before.heavy_ms), flow)
+        kept.append(cost)
+    return kept
+
+
+def memory_points(costs: Sequence[SizeCost], params: MemoryBounds, max_skip: int,
+                  image_side: int | None = None) -> list[OperatingPoint]:
     """Return the operating points of a memory tracker; costs and max_skip as for instances.
 
+    image_side: the short side of the images, which are never enlarged, if known.
     All of them write the memory after the frame was published: what a memory frame costs beside an
     ordinary one comes late.
     """
@@ -158,7 +176,8 @@ def memory_points(costs: Sequence[SizeCost], params: MemoryBounds,
     full = min(costs[0].size)
     for cost in costs:
         side = min(cost.size)
-        smaller = [f'short_side {full} -> {side}'] if side != full else []
+        smaller = [f'short_side {min(full, image_side or full)} -> {side}'] \
+            if side != full else []
         longest = params.max_mem_every if cost is costs[-1] else params.mem_every
         for rarer in stretched(params.mem_every, longest):
             less = [f'mem_every {params.mem_every} -> {rarer}'] \

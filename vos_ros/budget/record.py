@@ -3,6 +3,7 @@
 """Frames as the governor remembers them, and what a replay needs of them."""
 
 from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 
@@ -52,10 +53,11 @@ def ratios(records: Iterable[Record]) -> dict[str | None, list[float]]:
     return {kind: [frame.ratio for frame in spent] for kind, spent in by_kind(records).items()}
 
 
-def trace_of(records: Iterable[Record], period: float, dearer: float = 1.0) -> Trace | None:
+def trace_of(records: Iterable[Record], gaps: Sequence[float],
+             dearer: float = 1.0) -> Trace | None:
     """Return the frames for a replay; None when nothing was computed in them.
 
-    period: of the camera, ms.  dearer: a factor on what they took.
+    gaps: between images, ms.  dearer: a factor on what they took.
     """
     records = list(records)
     spent = {kind: [Spent(frame.ratio * dearer, frame.cost) for frame in frames]
@@ -65,4 +67,4 @@ def trace_of(records: Iterable[Record], period: float, dearer: float = 1.0) -> T
     heavy = spent.pop(None, [])
     return Trace({kind or '': frames for kind, frames in spent.items()}, heavy,
                  [r.other for r in records], [r.outside for r in records],
-                 [r.after for r in records], period)
+                 [r.after for r in records], gaps)

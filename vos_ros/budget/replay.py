@@ -4,9 +4,9 @@
 
 Absolute times change with the load of the board, ratios between operating points hardly do.  So a
 frame is remembered as its time over the reference cost of the point it ran at, and played again at
-another point, through the same one-frame slot, at the camera's rate.  Waiting, which is up to a
-camera period and often the larger part of a miss, comes out of that by itself, and so does the
-share of heavy frames.
+another point, through the same one-frame slot, with images as far apart as they came.  Waiting,
+which is up to a camera period and often the larger part of a miss, comes out of that by itself,
+and so does the share of heavy frames.
 
 Not all of a frame's time scales with the point.  The median ratio of the frames does: that is how
 slow the board is.  What a frame took beyond it was mostly stolen by other programs, a turn of the
@@ -14,9 +14,11 @@ processor at a time, and a smaller frame is robbed of as long a turn.  A larger 
 often.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from vos_ros.budget.clock import percentile
 from vos_ros.budget.point import OperatingPoint
@@ -44,8 +46,8 @@ class Trace:
 
     light, heavy: the frames of each kind, in order; light by `OperatingPoint.light_kind`; not all
     empty.
-    other, outside, after: ms, as in `Measured`, in order.  period: of the camera, ms; 0 when
-    unknown, then nothing waits.
+    other, outside, after: ms, as in `Measured`, in order.  gaps: ms between one image's arrival
+    and the next one's, in order; they come again and again.  () when unknown, then nothing waits.
     """
 
     light: Mapping[str, Sequence[Spent]]
@@ -53,7 +55,7 @@ class Trace:
     other: Sequence[float]
     outside: Sequence[float]
     after: Sequence[float]
-    period: float
+    gaps: Sequence[float]
 
 
 def at_cost(frames: Sequence[Spent], cost: float) -> list[float]:
@@ -74,6 +76,13 @@ def replay(point: OperatingPoint, trace: Trace, budget: float,
     seen = trace.light.get(point.light_kind) or trace.heavy or others
     light = at_cost(seen, correction * point.light_ms)
     heavy = at_cost(trace.heavy or seen, correction * point.heavy_ms)
+    # Images arrive again and again at these times after the first one of a round.
+    *times, length = accumulate(trace.gaps, initial=0.0)
+
+    def arrives(number: int) -> float:
+        rounds, index = divmod(number, len(times))
+        return rounds * length + times[index]
+
     counts = [0, 0]
     latencies = []
     free = 0.0       # when the worker is free
@@ -92,17 +101,18 @@ def replay(point: OperatingPoint, trace: Trace, budget: float,
         cost += trace.other[i % len(trace.other)]
         outside = trace.outside[i % len(trace.outside)]
         wait = 0.0
-        if trace.period > 0:
-            newest = int(free / trace.period)
+        if length > 0:
+            rounds, rest = divmod(free, length)
+            newest = int(rounds) * len(times) + bisect_right(times, rest) - 1
             if newest >= arrival:
-                wait = free - newest * trace.period
+                wait = max(0.0, free - arrives(newest))
                 arrival = newest
             else:
-                free = arrival * trace.period
+                free = arrives(arrival)
             arrival += 1
             if wait > FRESH_MS and skipped < point.max_skip and outside + wait + cost > budget:
                 skipped += 1
-                free, wait = arrival * trace.period, 0.0
+                free, wait = arrives(arrival), 0.0
                 arrival += 1
             else:
                 skipped = 0

@@ -15,6 +15,7 @@ from vos_ros.data.compose import similarity
 from vos_ros.data.compose import warp_image
 from vos_ros.data.cutouts import Cutout
 from vos_ros.data.instances import ImageSample
+from vos_ros.data.instances import Instance
 from vos_ros.data.instances import MaskedImage
 from vos_ros.data.photometry import degrade
 from vos_ros.data.photometry import Look
@@ -43,6 +44,26 @@ class AugmentConfig:
     colour: float = 1.0
     min_area: int = 100
     min_visible: float = 0.15
+
+    def __post_init__(self) -> None:
+        """Check; raises ValueError naming the setting and its range."""
+        check_ranges(self, ('scale', 'paste_size'))
+        check_least(self, ('turn', 'pastes', 'colour', 'min_area', 'min_visible'))
+
+
+def check_ranges(config: object, names: Sequence[str]) -> None:
+    """Raise ValueError naming a setting that is not two numbers above 0, the smaller first."""
+    for name in names:
+        low, high = getattr(config, name)
+        if not 0 < low <= high < np.inf:
+            raise ValueError(f'{name} [{low}, {high}]: two numbers above 0, the smaller first')
+
+
+def check_least(config: object, names: Sequence[str]) -> None:
+    """Raise ValueError naming a setting that is less than 0 or no number."""
+    for name in names:
+        if not 0 <= getattr(config, name) < np.inf:
+            raise ValueError(f'{name} {getattr(config, name)}: a number of at least 0')
 
 
 class CutoutChooser:
@@ -86,13 +107,13 @@ class Augmenter:
             MEAN_COLOUR)
         masks, classes, areas = [], [], []
         for instance in image.instances:
-            offset = matrix.copy()
-            offset[:, 2] += offset[:, :2] @ np.asarray(instance.corner, np.float32)
-            masks.append(cv2.warpAffine(instance.mask, offset, (width, height),
-                                        flags=cv2.INTER_NEAREST))
+            masks.append(self._warped(instance, matrix))
             classes.append(instance.class_id)
             # What share is inside is judged against the area the whole object would have.
             areas.append(instance.mask.sum() * abs(np.linalg.det(matrix[:, :2])))
+        void = np.zeros((height, width), np.bool_) if image.crowds else None
+        for crowd in image.crowds:
+            void |= self._warped(crowd, matrix) != 0
         count = int(rng.integers(config.pastes + 1)) if self.chooser else 0
         for _ in range(count):
             placed = self._paste(rng, rgb)
@@ -101,6 +122,8 @@ class Augmenter:
             mask, class_id, area = placed
             for lower in masks:
                 lower[mask != 0] = 0
+            if void is not None:
+                void[mask != 0] = False
             masks.append(mask)
             classes.append(class_id)
             areas.append(area)
@@ -110,7 +133,14 @@ class Augmenter:
         stack = np.zeros((len(keep), height, width), np.uint8)
         for row, i in enumerate(keep):
             stack[row] = masks[i]
-        return ImageSample(rgb, stack, np.array([classes[i] for i in keep], np.int64))
+        return ImageSample(rgb, stack, np.array([classes[i] for i in keep], np.int64), void)
+
+    def _warped(self, instance: Instance, matrix: np.ndarray) -> np.ndarray:
+        """Return an instance's mask where the map [2, 3] of its image takes it."""
+        offset = matrix.copy()
+        offset[:, 2] += offset[:, :2] @ np.asarray(instance.corner, np.float32)
+        return cv2.warpAffine(instance.mask, offset, (self.config.width, self.config.height),
+                              flags=cv2.INTER_NEAREST)
 
     def _view(self, rng: np.random.Generator, image: MaskedImage) -> np.ndarray:
         """Draw the crop: scaled around a random point, an instance's middle half of the time."""

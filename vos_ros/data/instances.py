@@ -73,11 +73,15 @@ class MaskedImage:
 
 @dataclass(frozen=True)
 class ImageSample:
-    """A training image: rgb uint8 [H, W, 3], masks uint8 [n, H, W], classes int64 [n]."""
+    """A training image: rgb uint8 [H, W, 3], masks uint8 [n, H, W], classes int64 [n].
+
+    void: bool [H, W], where there are objects that nobody told apart; None = nowhere.
+    """
 
     rgb: U8
     masks: U8
     classes: NDArray[np.int64]
+    void: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)

@@ -102,12 +102,17 @@ class ClipConfig:
 
     def __post_init__(self) -> None:
         """Check; raises ValueError naming the setting and its range."""
+        for name in ('size', 'frames', 'sprites', 'twins', 'motion', 'warp'):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value < np.inf:
+                raise ValueError(f'clips.{name} {value!r}: a number of at least 0')
         if self.size < 32 or self.frames < 1:
             raise ValueError(
                 f'clip size {self.size} (at least 32) or frames {self.frames} too small')
         for name in ('share', 'sprite_share'):
             value = getattr(self, name)
-            if len(value) != 2 or not 0 < value[0] <= value[1]:
+            if not isinstance(value, Sequence) or len(value) != 2 \
+                    or not 0 < value[0] <= value[1] < np.inf:
                 raise ValueError(f'clips.{name} {value}: two numbers above 0, the smaller first')
         for name in ('returns', 'camouflage'):
             if not 0 <= getattr(self, name) <= 1:

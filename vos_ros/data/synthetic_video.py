@@ -13,6 +13,8 @@ import math
 import cv2
 import numpy as np
 
+from vos_ros.data.augment import check_least
+from vos_ros.data.augment import check_ranges
 from vos_ros.data.augment import CutoutChooser
 from vos_ros.data.compose import blend
 from vos_ros.data.compose import chain
@@ -53,6 +55,14 @@ class VideoConfig:
     static: float = 0.3
     colour: float = 1.0
     blur: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check; raises ValueError naming the setting and its range."""
+        if not 0 <= self.objects[0] <= self.objects[1]:
+            raise ValueError(f'objects {list(self.objects)}: two numbers of at least 0, the '
+                             'smaller first')
+        check_ranges(self, ('size',))
+        check_least(self, ('speed', 'camera', 'leave', 'static', 'colour', 'blur'))
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ class TrackerNode(Node):
         # Lets the worker wake the executor: creating entities there is not allowed, this is.
         self._wake = self.create_guard_condition(
             self._on_wake, callback_group=self.service_group)
+        # Started last, so that a node that cannot be made leaves no thread behind.
         self._worker: Worker[Arrival] = Worker(self._process, self._on_worker_died)
         self._supervisor = Supervisor(self)
 
@@ -157,6 +158,7 @@ class TrackerNode(Node):
         self.input = ImageInput(
             self, self.parameters['image_transport'], self.counters, self._on_arrival,
             self._on_input_died)
+        self._worker.start()
         self.get_logger().info(f'waiting for images on {self.input.topic}')
 
     def decode(self, message: Any) -> NDArray[np.uint8]:
@@ -191,6 +193,7 @@ class TrackerNode(Node):
             error = RuntimeError('the node is stopping') if done.cancelled() else done.exception()
             if error is not None:
                 future.set_exception(error)
+                future.exception()      # else one that nobody awaits any more is told on stderr
             else:
                 future.set_result(done.result())
             # What is done after the end, as a slow save, has nobody to wake.
@@ -200,25 +203,18 @@ class TrackerNode(Node):
         running.add_done_callback(deliver)
         return future
 
-    def busy_seconds(self) -> float:
-        """Return how long the frame in work has taken."""
-        return self._worker.busy_seconds()
+    def busy(self) -> tuple[str, float]:
+        """Return what is in work, 'frame', 'request' or '', and for how many seconds."""
+        return self._worker.busy()
 
     def stop(self) -> None:
         """End the threads; called once, before destroy_node."""
         if self.input is not None and not self.input.stop():
             self.get_logger().error('the thread that takes images does not end; leaving it')
-        last = self._worker.call(self.before_stop)
         try:
-            if last.cancelled():    # the worker has died, so nobody else uses the tracker
-                self.before_stop()
-            else:
-                last.result(timeout=10.0)
-        except concurrent.futures.TimeoutError:  # not the built-in one before Python 3.11
-            self.get_logger().error('the frame in work does not end; leaving it')
+            self._worker.stop(self.before_stop)
         except Exception as error:
             self.get_logger().error(f'on stopping: {error}')
-        self._worker.stop(timeout=1.0)
 
     # The thread that takes images.
 
@@ -326,11 +322,11 @@ class TrackerNode(Node):
         step_ms, pipeline_ms = (time.perf_counter() - begin) * 1e3, self._age_ms(header)
         self._supervisor.timed(timings)
         point = self.operating_point()
-        self.governing.published(timings, step_ms, pipeline_ms, result.keyframe)
+        budget = self.governing.published(timings, step_ms, pipeline_ms, result.keyframe)
         self.outputs.publish_latency(Latency(
             header=header, stages=list(timings), stage_ms=list(timings.values()),
             pipeline_ms=pipeline_ms, step_ms=step_ms, operating_point=point,
-            **self.governing.message(), **self.counters.message()))
+            **budget, **self.counters.message()))
         published = time.perf_counter()
         self._supervisor.drawn(self.outputs.publish_overlay(
             header, frame, result, self.parameters['overlay_opacity'],

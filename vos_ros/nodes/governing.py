@@ -37,6 +37,10 @@ class Governing:
         self._after = 0.0
         self._late = 0.0
         self._p95 = math.nan
+        self._misses = 0                    # of governors before the present one
+        self._changes = 0
+        self._failure = ''                  # why there are no new operating points
+        # The parameters taken on; () after they could not be.
         self._wanted: tuple[Any, ...] | None = None
         self._nice: int | None = None       # what it was before a budget raised it
         self._lock = threading.Lock()
@@ -47,6 +51,12 @@ class Governing:
         governor = self.governor
         return 0.0 if governor is None else governor.budget_ms
 
+    @property
+    def unmet(self) -> str:
+        """Return why the budget cannot be met, or is not in force; '' while it is met."""
+        governor = self.governor
+        return ('' if governor is None else governor.unmet) or self._failure
+
     def prepare(self, values: Values, wait: bool = False) -> None:
         """Take on the parameters of the budget, if they are new.
 
@@ -54,7 +64,7 @@ class Governing:
         go on meanwhile, unless ``wait`` asks to have it done on return.  Raises then what
         ``operating_points`` raises.
         """
-        wanted = tuple(values[name] for name in self._node.budget_parameters)
+        wanted = self._wanted_of(values)
         if wanted == self._wanted:
             return
         first, self._wanted = self._wanted is None, wanted
@@ -64,14 +74,23 @@ class Governing:
         elif wait:
             self._install(self._governor(values))
         else:
-            threading.Thread(target=self._prepare_beside, args=(values, wanted), daemon=True,
-                             name='operating points').start()
+            self._start(values, wanted)
 
     def renew(self, values: Values) -> None:
-        """Make the operating points anew, after something they depend on that is no parameter."""
-        if self.governor is not None and self._wanted is not None:
-            threading.Thread(target=self._prepare_beside, args=(values, self._wanted), daemon=True,
-                             name='operating points').start()
+        """Make the operating points anew, after something they depend on that is no parameter.
+
+        Also where they could not be made before.
+        """
+        if values['latency_budget_ms'] and self._wanted is not None:
+            wanted = self._wanted = self._wanted or self._wanted_of(values)
+            self._start(values, wanted)
+
+    def _wanted_of(self, values: Values) -> tuple[Any, ...]:
+        return tuple(values[name] for name in self._node.budget_parameters)
+
+    def _start(self, values: Values, wanted: tuple[Any, ...]) -> None:
+        threading.Thread(target=self._prepare_beside, args=(values, wanted), daemon=True,
+                         name='operating points').start()
 
     def _governor(self, values: Values) -> Governor:
         # What is timed here is to run with that priority, too.
@@ -89,17 +108,33 @@ class Governing:
             except Exception as error:
                 kept = self.governor is not None and self._node.still_meant(
                     self.governor.points[0], values)
-                if self.governor is not None and not kept:
-                    self._node.submit_job(lambda: self._install(None))
-                self._node.get_logger().error(
-                    f'no new operating points, {self.budget_ms:g} ms stay the latency budget: '
-                    f'{error}' if kept else f'no latency budget: {error}')
-                self._prioritise(kept)
+                failure = f'no new operating points, {self.budget_ms:g} ms stay the latency ' \
+                    f'budget: {error}' if kept else f'no latency budget: {error}'
+                if wanted == self._wanted:
+                    # The same parameters set again, or another image size, are another try.
+                    self._wanted = ()
+                    self._node.submit_job(lambda: self._fail(failure, kept))
                 return
-        if wanted == self._wanted:
-            self._node.submit_job(lambda: self._install(governor))
+            # In the order in which they were made.
+            if wanted == self._wanted:
+                self._node.submit_job(lambda: self._install(governor))
+
+    def _fail(self, failure: str, kept: bool) -> None:
+        if self.governor is not None and not kept:
+            self._install(None)
+        self._failure = failure
+        self._node.get_logger().error(failure)
+        self._prioritise(kept)
 
     def _install(self, governor: Governor | None) -> None:
+        old, self._failure = self.governor, ''
+        if old is not None:
+            if governor is not None and governor.same(old):
+                return
+            self._misses += old.misses
+            self._changes += old.changes
+            if governor is not None:
+                governor.follow(old, time.monotonic())
         self.governor = governor
         self.reapply()
         self._prioritise(governor is not None)
@@ -149,11 +184,19 @@ class Governing:
         return governor.too_late(wait_ms, age_ms if known else wait_ms)
 
     def published(self, timings: Mapping[str, float], step_ms: float, pipeline_ms: float,
-                  heavy: bool) -> None:
-        """Take in a frame's times, and change the operating point when the governor says so."""
+                  heavy: bool) -> dict[str, Any]:
+        """Take in a frame's times, and change the operating point when the governor says so.
+
+        Return the budget's fields of ~/latency, for the point that the frame ran at.
+        """
         governor = self.governor
         if governor is None:
-            return
+            return {'p95_ms': math.nan, 'misses': self._misses, 'changes': self._changes,
+                    'unmet': self._failure}
+        self._p95 = governor.p95()
+        message = {'budget_ms': governor.budget_ms, 'given_up': list(governor.point.given_up),
+                   'unmet': self.unmet, 'p95_ms': self._p95,
+                   'changes': self._changes + governor.changes}
         wait = timings['wait']
         outside = pipeline_ms - step_ms - wait
         if not 0 <= pipeline_ms < _OTHER_TIME_MS:
@@ -173,6 +216,7 @@ class Governing:
                         f'{governor.budget_ms:g} ms')
         if governor.unmet and not unmet:
             logger.warning(governor.unmet, throttle_duration_sec=10.0)
+        return message | {'misses': self._misses + governor.misses}
 
     def made_up(self, late_ms: float) -> None:
         """Note what of a frame's network ran after it was published."""
@@ -182,23 +226,14 @@ class Governing:
         """Note how long the worker was busy with a frame once that was published."""
         self._after = max(0.0, after_ms - self._late)
 
-    def message(self) -> dict[str, Any]:
-        """Return the budget's fields of ~/latency."""
-        governor = self.governor
-        if governor is None:
-            return {'p95_ms': math.nan}
-        self._p95 = governor.p95()
-        return {'budget_ms': governor.budget_ms, 'given_up': list(governor.point.given_up),
-                'unmet': governor.unmet, 'p95_ms': self._p95, 'misses': governor.misses,
-                'changes': governor.changes}
-
     def status(self) -> dict[str, Any]:
         """Return the budget's figures for /diagnostics.  Executor's thread."""
         governor = self.governor
         if governor is None:
-            return {'latency_budget_ms': 'none'}
+            return {'latency_budget_ms': 'none', 'unmet': self._failure or 'nothing'}
         return {'latency_budget_ms': f'{governor.budget_ms:g}',
                 'p95_ms': f'{self._p95:.1f}',
                 'given_up': '; '.join(governor.point.given_up) or 'nothing',
-                'unmet': governor.unmet or 'nothing',
-                'budget_misses': governor.misses, 'operating_point_changes': governor.changes}
+                'unmet': self.unmet or 'nothing',
+                'budget_misses': self._misses + governor.misses,
+                'operating_point_changes': self._changes + governor.changes}

@@ -13,7 +13,6 @@ from rclpy.qos import qos_check_compatible
 from rclpy.qos import QoSCompatibility
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
@@ -21,6 +20,7 @@ from vos_ros.nodes.cdr import CdrError
 from vos_ros.nodes.cdr import make_reader
 from vos_ros.nodes.counters import FrameCounters
 from vos_ros.nodes.counters import SequenceGaps
+from vos_ros.nodes.overridable import overridable
 from vos_ros.nodes.taker import no_events
 from vos_ros.nodes.taker import Taker
 from vos_ros.nodes.transport import transport_hint
@@ -66,7 +66,7 @@ class ImageInput:
             self, node: Node, transport: str, counters: FrameCounters,
             arrived: Callable[[Arrival], None], died: Callable[[BaseException], None],
             depth: int = 1) -> None:
-        """Subscribe.
+        """Subscribe; raise ValueError for qos_overrides that cannot be.
 
         arrived: called for every image, on a thread of its own.  died: called with the exception
         that ended that thread, if one did.
@@ -75,7 +75,9 @@ class ImageInput:
         self._counters = counters
         self._arrived = arrived
         self._gaps = SequenceGaps()
-        self._publishers = 0
+        self._publishers: set[bytes] = set()
+        # Messages missing by their numbers: so many in all, and so many that were judged.
+        self._missing = self._judged = 0
         self._came = self._lost = 0
         self._last = self._changed = time.monotonic()
         self.zero_stamps = 0
@@ -87,10 +89,10 @@ class ImageInput:
         profile = QoSProfile(
             history=HistoryPolicy.KEEP_LAST, depth=depth,
             reliability=ReliabilityPolicy.BEST_EFFORT)
-        self._subscription = node.create_subscription(
-            _TYPES[self.type_name], self.topic, self._not_here, profile, raw=True,
-            event_callbacks=no_events(),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        with overridable(node, self.topic) as options:
+            self._subscription = node.create_subscription(
+                _TYPES[self.type_name], self.topic, self._not_here, profile, raw=True,
+                event_callbacks=no_events(), qos_overriding_options=options)
         self._profile = _effective(node, self._subscription.topic_name, profile)
         self._taker = Taker(node, self._subscription, self._on_image, died)
 
@@ -104,11 +106,18 @@ class ImageInput:
 
     def state(self, timeout: float) -> InputState:
         """Return what is wrong with the input, looking at the graph; called once a second."""
+        # Taken before the look at the graph, which then knows all whose images are counted here.
+        so_far = self._missing
+        missing, self._judged = so_far - self._judged, so_far
         publishers = self._node.get_publishers_info_by_topic(self.topic)
-        if len(publishers) != self._publishers:
-            self._publishers = len(publishers)
+        before, self._publishers = self._publishers, {
+            bytes(entry.endpoint_gid) for entry in publishers}
+        if self._publishers != before:
             self._changed = time.monotonic()
             self._gaps.restart()
+        # With several publishers the numbers interleave and tell nothing.
+        elif len(publishers) == 1:
+            self._counters.lost_transport += missing
         if self.seconds_silent() < timeout:
             lost, self._lost = self._counters.lost_transport - self._lost, \
                 self._counters.lost_transport
@@ -153,10 +162,7 @@ class ImageInput:
 
     def _on_image(self, data: bytes, info: Any) -> None:
         received = info.get('received_timestamp') or 0
-        lost = self._gaps.missed(info.get('publication_sequence_number'))
-        # With several publishers the numbers interleave and tell nothing.
-        if self._publishers <= 1:
-            self._counters.lost_transport += lost
+        self._missing += self._gaps.missed(info.get('publication_sequence_number'))
         self._last = time.monotonic()
         self._counters.frames_in += 1
         try:

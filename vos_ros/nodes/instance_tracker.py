@@ -97,7 +97,8 @@ class InstanceTrackerNode(TrackerNode):
         known: list[SizeCost] = []
         if values['calibration_path']:
             known = read_calibration(values['calibration_path'], threads=values['threads'],
-                                     digest=self._network.package.digest)
+                                     digest=self._network.package.digest,
+                                     reuse_features=self._network.reuse_features)
             wanted = [size for size in wanted if size in {cost.size for cost in known}]
             if self._network.input_size not in wanted:
                 raise CalibrationError(f'{values["calibration_path"]}: lacks the input size '
@@ -105,7 +106,8 @@ class InstanceTrackerNode(TrackerNode):
         sizes = self._sizes.load(wanted)
         for message in self._sizes.messages:
             self.get_logger().warning(message)
-        costs = [cost for cost in known if cost.size in sizes] or self._sizes.time(sizes)
+        self._sizes.messages.clear()
+        costs = [cost for cost in known if cost.size in sizes] or self._sizes.costs(sizes)
         limits = ', '.join(f'{name} is {values[name]}' for name in (
             'min_short_side', 'max_reuse_interval', 'may_delay_keyframes', 'max_frame_skip'))
         late = (True,) if values['late_keyframes'] \

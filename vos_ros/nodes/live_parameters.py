@@ -26,7 +26,8 @@ class LiveParameters:
 
     check: is given the complete new values and raises ValueError, with the reason, when they do
         not go together; nothing is set then.
-    changed: is called after values were set, with the complete new ones.
+    changed: is called after values were set, with the complete new ones, also when they are the
+        same as before: what failed with them may be tried again.
 
     Raises rclpy's parameter exceptions, or ValueError from check, when a start value is refused.
     """
@@ -70,16 +71,16 @@ class LiveParameters:
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         if not self._has_post_set:
-            self._take(values)
+            self._take(parameters)
         return SetParametersResult(successful=True)
 
     def _on_post_set(self, parameters: list[Parameter]) -> None:
-        self._take(self._merged(parameters))
+        self._take(parameters)
 
-    def _take(self, values: Values) -> None:
-        if values != self.values:
-            self.values = values
-            self._changed(values)
+    def _take(self, parameters: list[Parameter]) -> None:
+        if any(entry.name in self._names for entry in parameters):
+            self.values = self._merged(parameters)
+            self._changed(self.values)
 
 
 def _descriptor(spec: ParameterSpec) -> ParameterDescriptor:

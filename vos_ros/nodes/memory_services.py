@@ -124,10 +124,10 @@ class MemoryServices:
         if self._node.timeline.before(first, newest):
             raise PromptError('stamps went back since the image asked for: ask for a newer one')
         frames = self._frames(moment)
-        taken = resolve(prompts, moment.scene(frames[0]), self._following.identities(),
-                        request.replace)
+        taken = resolve(prompts, self._recent.scene(moment, frames[0], prompts),
+                        self._following.identities(), request.replace)
         self._following.add(taken, frames)
-        self._file.changed()
+        self._node.objects_changed()
         response.success = True
         self._tell(response)
         response.added_ids = [one.id for one in taken]
@@ -163,7 +163,7 @@ class MemoryServices:
                              + (', '.join(map(str, self._following.ids)) or 'none'))
         if ids:
             self._following.remove(ids)
-            self._file.changed()
+            self._node.objects_changed()
         response.success = True
         self._tell(response)
 
@@ -178,7 +178,7 @@ class MemoryServices:
         self._following.load(path_inside(self._directory, request.path))
         # Saved in another run, it may go on before the last image here, as when a bag starts over.
         self._node.timeline.forget()
-        self._file.changed()
+        self._node.objects_changed()
         response.success = True
         self._tell(response)
 

@@ -41,8 +41,10 @@ from vos_ros.tracking.engine import MemoryTracker
 from vos_ros.tracking.following import Following
 from vos_ros.tracking.memory_network import MemoryNetwork
 from vos_ros.tracking.memory_params import MemoryTrackerParams
+from vos_ros.tracking.memory_usage import memory_ceiling_bytes
 from vos_ros.tracking.picture import working_size
 from vos_ros.tracking.tracks import StepResult
+from vos_ros.tracking.xmem_step import STRIDE
 
 _MIB = 2 ** 20
 # The ceiling depends on the image's shape, which is not known before the first image.
@@ -82,6 +84,7 @@ class MemoryTrackerNode(TrackerNode):
         self.last_header = Header()
         self._usage = MemoryUsage()
         self._frame_size: tuple[int, int] | None = None
+        self._ceiling = ''
         tracker = MemoryTracker(network, params)
         # No mask waits for the memory to be written.
         tracker.late = True
@@ -92,6 +95,7 @@ class MemoryTrackerNode(TrackerNode):
         self._file = MemoryFile(self._following, values['memory_path'],
                                 lambda: self.parameters['save_period'], self.get_logger())
         self._file.load()
+        self._measure()
         self._recent = Recent(self, values)
         directory = values['memory_directory']
         MemoryServices(self, self._following, self._recent, self._file,
@@ -114,7 +118,7 @@ class MemoryTrackerNode(TrackerNode):
         params = tracker_params(values, self._model_side)
         if params != self._following.tracker.params:
             self._following.tracker.params = params
-            self._log_ceiling(self._frame_size or _ASSUMED_SIZE)
+        self._log_ceiling(self._frame_size or _ASSUMED_SIZE)
         self._recent.configure(values)
 
     def on_image(self, arrival: Arrival) -> None:
@@ -153,7 +157,8 @@ class MemoryTrackerNode(TrackerNode):
         if known and (not costs or min(costs[0].size) != full):
             raise CalibrationError(f'{values["calibration_path"]}: lacks the short side {full}')
         for side in () if known else short_sides(full, values['min_short_side']):
-            share = (side / full) ** 2
+            # Of one scale, whatever the size of the images.
+            share = (side / min(_ASSUMED_SIZE)) ** 2
             costs.append(SizeCost((side, side), share, (1 + _WRITING) * share))
         costs = working_costs(costs, min(frame))
         limits = ', '.join(f'{name} is {values[name]}' for name in (
@@ -163,7 +168,7 @@ class MemoryTrackerNode(TrackerNode):
             params.mem_every, values['max_mem_every'], params.working_memory_max_frames,
             params.working_memory_min_frames, params.top_k, values['min_top_k'],
             params.long_term and params.read_long_term and values['may_skip_long_term']),
-            values['max_frame_skip']), limits, bool(known)
+            values['max_frame_skip'], min(frame)), limits, bool(known)
 
     def still_meant(self, best: OperatingPoint, values: Values) -> bool:
         """Return whether points made before have the working size that is asked for now."""
@@ -180,13 +185,18 @@ class MemoryTrackerNode(TrackerNode):
     def reset(self) -> None:
         """End all objects."""
         self._following.reset()
+        self.objects_changed()
+
+    def objects_changed(self) -> None:
+        """Save, and tell in /diagnostics, that objects came or went.  Worker's thread."""
         self._file.changed()
+        self._measure()
 
     def after_step(self, header: Header, frame: NDArray[np.uint8], result: StepResult) -> None:
         """Write the memory; publish what the memories hold; save them when it is time."""
         self.made_up(self._following.tracker.finish())
         self.last_header = header
-        self._usage = usage_message(self._following.tracker, header)
+        self._measure()
         if self._memory.get_subscription_count():
             self._memory.publish(self._usage)
         self._file.tick()
@@ -216,13 +226,25 @@ class MemoryTrackerNode(TrackerNode):
         """Return why the memory was not saved."""
         return self._file.trouble
 
+    def _measure(self) -> None:
+        self._usage = usage_message(self._following.tracker, self.last_header)
+
     def _log_ceiling(self, size: tuple[int, int]) -> None:
-        tracker = self._following.tracker
-        most = tracker.params.max_objects
-        one, all_of_them = (tracker.ceiling_bytes(size, count) for count in (1, most))
+        # Of the settings given: the budget may have the tracker at smaller ones just now.
+        params = tracker_params(self.parameters.values, self._model_side)
+        network = self._following.tracker.network
+        height, width = working_size(size, params.short_side)
+        grid = -(-height // STRIDE), -(-width // STRIDE)
+        most = params.max_objects
+        one, all_of_them = (memory_ceiling_bytes(
+            params, grid, network.key_dim, network.value_dim, network.hidden_dim, count)
+            for count in (1, most))
         text = f'{one / _MIB:.0f} MiB for one object, {all_of_them / _MIB:.0f} MiB for ' \
             f'max_objects = {most}' if one else 'none: memory grows with every memory frame'
-        self.get_logger().info(f'ceiling of the memories at {size[1]}x{size[0]}: {text}')
+        text = f'ceiling of the memories at {size[1]}x{size[0]}: {text}'
+        if text != self._ceiling:
+            self._ceiling = text
+            self.get_logger().info(text)
 
 
 def _warm(network: MemoryNetwork, params: MemoryTrackerParams, size: tuple[int, int]) -> None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy
 from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -21,6 +20,7 @@ from vos_ros.msg import TrackArray
 from vos_ros.nodes import cdr
 from vos_ros.nodes import images
 from vos_ros.nodes import messages
+from vos_ros.nodes.overridable import overridable
 from vos_ros.runtime.letterbox import ordered
 from vos_ros.tracking.drawing import draw_tracks
 from vos_ros.tracking.tracks import StepResult
@@ -33,7 +33,7 @@ class Outputs:
     """The publishers of a tracker node; what says nothing else may run on the worker's thread."""
 
     def __init__(self, node: Node) -> None:
-        """Advertise everything."""
+        """Advertise everything; raise ValueError for qos_overrides that cannot be."""
         self._node = node
         self._labels = self._publisher(Image, '~/labels')
         self._tracks = self._publisher(TrackArray, '~/tracks')
@@ -93,6 +93,6 @@ class Outputs:
         return (time.perf_counter() - begin) * 1e3
 
     def _publisher(self, kind: Any, topic: str) -> Any:
-        return self._node.create_publisher(
-            kind, topic, QoSProfile(depth=_DEPTH),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        with overridable(self._node, topic) as options:
+            return self._node.create_publisher(
+                kind, topic, QoSProfile(depth=_DEPTH), qos_overriding_options=options)

@@ -33,10 +33,16 @@ from vos_ros.nodes.run import run
 from vos_ros.nodes.tables import OVERLAY
 from vos_ros.tracking.drawing import draw_tracks
 
-# Images wait for their results, so as many are kept as a slow tracker may be behind.
 _DEPTH = 30
+# Images wait for their results, as long as a slow tracker may be behind.
+_WAITING_BYTES = 512 * 2 ** 20
+_WAITING_SECONDS = 60.0
+# A message or a track without its pixels is about this large as a Python object.
+_OBJECT_BYTES = 1000
 # After the end of the source, results that come within this many seconds of each other count.
 _SETTLE = 1.5
+# Seconds without a picture after which the log says what is missing.
+_PATIENCE = 5.0
 
 
 class OverlayNode(Node):
@@ -50,12 +56,17 @@ class OverlayNode(Node):
         value = self.parameters
         self._recorder = recorder.Recorder(
             value['output'], value['contact_sheet'], value['fps'])
-        self._matcher = StampMatcher(('image', 'labels', 'tracks'), 2 * _DEPTH)
+        self._matcher = StampMatcher(
+            ('image', 'labels', 'tracks'), _WAITING_BYTES, _WAITING_SECONDS)
+        self._inputs: dict[str, tuple[str, str]] = {}       # topic and type by key
+        self._came: dict[str, float] = {}
+        self._missing = ''
+        self._late_told = False
         self._latency: Latency | None = None
         self._images_in = 0
         self._refused = 0
         self._finished = False
-        self._last = self._drawn = time.monotonic()
+        self._last = self._drawn = self._matched = time.monotonic()
         self._told = 0
         self._stopped = False
         compressed = value['image_transport'] == 'compressed'
@@ -68,15 +79,18 @@ class OverlayNode(Node):
             self.create_subscription(
                 kind, topic, partial(self._on_message, key), profile,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            self._inputs[key] = (self.resolve_topic_name(topic),
+                                 f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}')
         self.create_subscription(Latency, 'latency', self._on_latency, reliable)
         self.create_subscription(
             Empty, 'finished', self._on_finished,
             QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
-        self._written = self.create_publisher(Header, '~/written', QoSProfile(depth=10))
         # By the wall: simulated time may end before the last picture is written.
         wall = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(0.25, self._on_timer, clock=wall)
         self.create_timer(2.0, self._tell, clock=wall)
+        # Last: whoever sees it finds the node ready.
+        self._written = self.create_publisher(Header, '~/written', QoSProfile(depth=10))
 
     def stop(self) -> None:
         """Write the files and print the summary, whatever ended the node."""
@@ -108,13 +122,16 @@ class OverlayNode(Node):
         return {**result, **self._recorder.summary()}
 
     def _on_message(self, key: str, message: Any) -> None:
-        self._last = time.monotonic()
+        self._last = self._came[key] = time.monotonic()
         if key == 'image':
             self._images_in += 1
         stamp = message.header.stamp
-        complete = self._matcher.add(key, stamp.sec * 10 ** 9 + stamp.nanosec, message)
+        size = _OBJECT_BYTES + (_OBJECT_BYTES * len(message.tracks) if key == 'tracks'
+                                else len(message.data))
+        complete = self._matcher.add(key, stamp.sec * 10 ** 9 + stamp.nanosec, message, size)
         if complete is None:
             return
+        self._matched = time.monotonic()
         try:
             self._draw(complete['image'], complete['labels'], complete['tracks'])
         except (OSError, ValueError) as error:
@@ -150,6 +167,34 @@ class OverlayNode(Node):
         if self._recorder.written != self._told:
             self._told = self._recorder.written
             self.get_logger().info(f'{self._told} pictures written')
+        if self._matcher.late and not self._late_told:
+            self._late_told = True
+            self.get_logger().warning(
+                f'results came for images that are kept no longer: at most '
+                f'{_WAITING_BYTES // 2 ** 20} MiB of images wait for {_WAITING_SECONDS:.0f} s; '
+                'smaller or fewer images, or compressed ones, wait longer')
+        missing = self._what_is_missing()
+        if missing != self._missing:
+            self._missing = missing
+            if missing:
+                self.get_logger().warning(f'no picture for {_PATIENCE:.0f} s: {missing}')
+
+    def _what_is_missing(self) -> str:
+        """Return why no picture has come for some seconds, '' where one has."""
+        since = time.monotonic() - _PATIENCE
+        if self._finished or self._matched > since:
+            return ''
+        silent = [key for key in self._inputs if self._came.get(key, 0.0) <= since]
+        return '; '.join(f'no {key} on {self._why(*self._inputs[key])}' for key in silent) \
+            or 'image, labels and tracks come, but no three of one stamp'
+
+    def _why(self, topic: str, type_name: str) -> str:
+        types = {entry.topic_type for entry in self.get_publishers_info_by_topic(topic)}
+        if not types:
+            return f'{topic} ({type_name}), which has no publisher'
+        if type_name not in types:
+            return f'{topic}, published as {", ".join(sorted(types))}, not as {type_name}'
+        return f'{topic}, which has a publisher'
 
 
 def main(args: Sequence[str] | None = None) -> int:

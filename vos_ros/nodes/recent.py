@@ -5,6 +5,7 @@
 Kept as they came: neither decoded nor copied until a designation asks for one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ from sensor_msgs.msg import Image
 from vos_ros.msg import TrackArray
 from vos_ros.nodes import images
 from vos_ros.nodes.live_parameters import Values
+from vos_ros.tracking.prompt import Prompt
 from vos_ros.tracking.prompt import PromptError
 from vos_ros.tracking.prompt import Scene
 from vos_ros.tracking.stamp_ring import StampRing
@@ -48,12 +50,6 @@ class Moment:
     tracks: Any
     stamp: int = 0
 
-    def scene(self, image: Any) -> Scene:
-        """Return what prompts are about; image: uint8 [H, W, 3] of the first message."""
-        labels = None if self.labels is None else images.to_labels(self.labels)
-        names = {} if self.tracks is None else {row.id: row.label for row in self.tracks.tracks}
-        return Scene(image, labels, names)
-
 
 class Recent:
     """Rings of images, instance labels and instance tracks.
@@ -81,6 +77,7 @@ class Recent:
             ring.frames = max(1, values['ring_frames'])
             ring.seconds = values['ring_seconds']
             ring.bytes = int(values['ring_megabytes'] * 1e6)
+        self._time_jump = int(values['time_jump'] * 1e9)
 
     @property
     def held_bytes(self) -> int:
@@ -102,7 +99,8 @@ class Recent:
             stamp = self._newest_labelled()
         elif not stamp and by_instance:
             newest, labelled = self.images.newest(), self._labelled()
-            if newest is not None and labelled and newest[0] - labelled[-1] <= _HARDLY_OLDER:
+            if newest is not None and labelled \
+                    and 0 <= newest[0] - labelled[-1] <= _HARDLY_OLDER:
                 stamp = labelled[-1]
         messages = self.images.since(stamp) if stamp else []
         if stamp and not messages:
@@ -126,8 +124,35 @@ class Recent:
             tracks = self._tracks.at(moment.stamp) if tracks is None else tracks
         return replace(moment, messages=[*moment.messages, *more], labels=labels, tracks=tracks)
 
+    def scene(self, moment: Moment, image: Any, prompts: Sequence[Prompt]) -> Scene:
+        """Return what prompts are about; image: uint8 [H, W, 3] of the moment's first message.
+
+        Its labels are read where a prompt may be an instance.  Raises PromptError where one is a
+        track and they cannot be read.
+        """
+        kinds = {kind for prompt in prompts for kind in prompt.kinds}
+        labels = None
+        if moment.labels is not None and kinds & {'track_id', 'box', 'points'}:
+            try:
+                labels = images.to_labels(moment.labels)
+            except images.ImageError as error:
+                # A box or points can do without.
+                if 'track_id' in kinds:
+                    raise PromptError(f'labels on {self._topic}: {error}') from None
+        names = {} if moment.tracks is None \
+            else {row.id: row.label for row in moment.tracks.tracks}
+        return Scene(image, labels, names)
+
     def _labelled(self) -> list[int]:
-        have = set(self.images.stamps())
+        """Return the stamps with labels of the images since stamps last went back."""
+        have: set[int] = set()
+        latest = 0
+        for stamp in self.images.stamps():
+            if stamp and latest - stamp > self._time_jump:
+                have.clear()
+                latest = stamp
+            have.add(stamp)
+            latest = max(latest, stamp)
         return [stamp for stamp in self._labels.stamps() if stamp and stamp in have]
 
     def _newest_labelled(self) -> int:

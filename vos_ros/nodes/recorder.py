@@ -32,8 +32,8 @@ class Recorder:
     output: .mp4, '' writes none; its frame size is that of the first picture, others are scaled.
     sheet: .png with up to 24 pictures spread over the video, '' writes none.
     fps: frame rate of the file, 0 takes it from the stamps of the first pictures.
-    Folders are made.  Raises ValueError or OSError, once, when the file cannot be written; the
-    rest goes on.
+    Folders are made.  Raises ValueError or OSError, once, when the file cannot be written or the
+    disk is nearly full, which ends the file; the rest goes on.
     """
 
     def __init__(self, output: str, sheet: str, fps: float = 0.0) -> None:
@@ -77,10 +77,10 @@ class Recorder:
         """Write what is left, and the contact sheet."""
         try:
             self._flush()
-        finally:
             if self._video is not None:
                 self._video.close()
-                self._video = None
+        finally:
+            self._video = None
             self._write_sheet()
 
     def _write_sheet(self) -> None:
@@ -113,15 +113,15 @@ class Recorder:
     def _flush(self) -> None:
         if not self._waiting:
             return
-        if self._video is None:
-            # Nothing is kept, and no second try made, for a file that cannot be had.
-            output, self._output = self._output, ''
-            waiting, self._waiting = self._waiting, []
-            self._video = VideoFile(output, waiting[0][1].shape[:2], self._rate(waiting))
-            self._output, self._waiting = output, waiting
-        for _, picture in self._waiting:
-            self._video.write(picture)
-        self._waiting.clear()
+        # Nothing is kept, and no second try made, for a file that cannot be had.
+        output, self._output = self._output, ''
+        waiting, self._waiting = self._waiting, []
+        video, self._video = self._video, None
+        if video is None:
+            video = VideoFile(output, waiting[0][1].shape[:2], self._rate(waiting))
+        for _, picture in waiting:
+            video.write(picture)
+        self._output, self._video = output, video
 
     def _rate(self, waiting: list[tuple[float, NDArray[np.uint8]]]) -> float:
         if self._fps:

@@ -2,12 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The main function of a node: start, spin, end with an exit status that means something."""
 
+import atexit
 from collections.abc import Callable
 from collections.abc import Sequence
+import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
+import threading
 from typing import Any
 
 import rclpy
@@ -41,14 +45,16 @@ class NodeDone(Exception):
 def run(make: Callable[[], Any], args: Sequence[str] | None = None) -> int:
     """Run a node until Ctrl-C, a shutdown, NodeDone or NodeFailure; return the exit status.
 
-    make: makes the node, which has a ``stop()`` that ends its threads.
+    make: makes the node, which has a ``stop()`` that ends its threads.  If a daemon among them
+    stays, the interpreter's end ends the process at once, with that status.
     """
+    others = threading.enumerate()
     keep_large_blocks()
     # What a graph has to say of its providers the node logs itself, once for all graphs.
     logging.getLogger('vos_ros.runtime.session').setLevel(logging.ERROR)
     rclpy.init(args=list(args) if args is not None else None)
     node: Any = None
-    status = 0
+    status = 1
     try:
         node = make()
         # What lives as long as the node need not be looked through for garbage each time: a full
@@ -57,28 +63,37 @@ def run(make: Callable[[], Any], args: Sequence[str] | None = None) -> int:
         gc.collect()
         gc.freeze()
         _spin(node)
+        status = 0
     except (KeyboardInterrupt, ExternalShutdownException, NodeDone):
-        pass
+        status = 0
     except NodeFailure as error:
         rclpy.logging.get_logger(node.get_name()).fatal(str(error))
-        status = 1
     except _USER_ERRORS as error:
         if node is not None:
             raise
         print(f'{_program()}: {error}', file=sys.stderr, flush=True)
-        status = 1
     except (_rclpy.RCLError, _rclpy.InvalidHandle):
         # SIGTERM ends the context at once, also while a callback is about to publish.
         if rclpy.ok():
             raise
+        status = 0
     finally:
         try:
             if node is not None:
                 node.stop()
                 node.destroy_node()
+            else:
+                # What is there of one that could not be made: left to the interpreter's end, when
+                # the context is gone, it can hang.
+                gc.collect()
         except KeyboardInterrupt:
             pass
         rclpy.try_shutdown()
+        left = [thread for thread in threading.enumerate()
+                if thread.daemon and thread not in others]
+        if left:
+            # Called when what is still being saved is saved.
+            atexit.register(_leave, left, status)
     return status
 
 
@@ -103,6 +118,18 @@ def _end_signal_thread() -> None:
     uninstall_signal_handlers()
     # A launch file's next step, and the default is to die; what is being saved must be saved.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _leave(threads: Sequence[threading.Thread], status: int) -> None:
+    """End the process now if a thread is still at work.
+
+    One that comes back from C++ code to an interpreter that is gone aborts the process.
+    """
+    if any(thread.is_alive() for thread in threads):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):    # it may be closed
+                stream.flush()
+        os._exit(status)
 
 
 def _program() -> str:

@@ -34,7 +34,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._times: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
         self._kind = 'ok'
-        self._hung = False
+        self._hung = ''             # what has been in work for too long
         self._before = node.counters.processed
         # By the wall: that simulated time stands still is to be told, too.
         node.create_timer(1.0, self.report, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -89,17 +89,22 @@ class Supervisor:
                                         f'p95 {percentile(spent, 0.95):.2f}')
         values.update(node.governing.status())
         values.update(node.status())
-        busy = node.busy_seconds()
-        hung = busy > node.parameters['watchdog_timeout']
-        if hung and not self._hung:
-            node.get_logger().error(f'a frame has been computing for {busy:.1f} s')
-        elif self._hung and not hung:
+        work, busy = node.busy()
+        hung = work if busy > node.parameters['watchdog_timeout'] else ''
+        text = f'a {work} has been computing for {busy:.1f} s'
+        if hung == self._hung:
+            pass
+        elif hung == 'frame':
+            node.get_logger().error(text)
+        elif hung:
+            node.get_logger().warning(text)
+        else:
             node.get_logger().info('computing again')
         self._hung = hung
         if node.fatal:
             return Status('processing', ERROR, node.fatal, values)
         if hung:
-            return Status('processing', ERROR, f'computing for {busy:.1f} s', values)
+            return Status('processing', ERROR if hung == 'frame' else WARN, text, values)
         if node.failures_in_a_row:
             return Status('processing', WARN, f'{node.failures_in_a_row} images in a row failed',
                           values)
@@ -108,8 +113,7 @@ class Supervisor:
                           f'could not be read, the last: {counters.unreadable_why}', values)
         if node.trouble():
             return Status('processing', WARN, node.trouble(), values)
-        governor = node.governing.governor
-        if governor is not None and governor.unmet:
-            return Status('processing', WARN, governor.unmet, values)
+        if node.governing.unmet:
+            return Status('processing', WARN, node.governing.unmet, values)
         text = 'running' if counters.processed else 'no image yet'
         return Status('processing', OK, text, values)

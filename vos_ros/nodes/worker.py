@@ -21,22 +21,25 @@ class Worker(Generic[Frame]):
     one computation at most, and nothing queues up.  Jobs (changes of parameters, service calls)
     run between two frames, in order, before a waiting frame: what they touch is never in use.
 
-    process must handle its own exceptions; one that escapes is handed to ``died`` and ends the
-    thread.
+    Before ``start`` they wait.  process must handle its own exceptions; one that escapes is handed
+    to ``died`` and ends the thread.
     """
 
     def __init__(
             self, process: Callable[[Frame], None],
             died: Callable[[BaseException], None]) -> None:
-        """Start the thread."""
+        """Make the thread, not started yet."""
         self._process = process
         self._died = died
         self._condition = threading.Condition()
         self._frame: Frame | None = None
         self._jobs: deque[tuple[Callable[[], Any], Future]] = deque()
         self._stopping = False
-        self._since: float | None = None
+        self._work: tuple[str, float] | None = None     # what is in work, since when
         self._thread = threading.Thread(target=self._run, name='tracker', daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
     def put(self, frame: Frame) -> bool:
@@ -58,20 +61,39 @@ class Worker(Generic[Frame]):
             self._condition.notify()
         return future
 
-    def busy_seconds(self) -> float:
-        """Return how long the frame or job now in work has taken; 0 when idle."""
-        since = self._since
-        return 0.0 if since is None else time.monotonic() - since
+    def busy(self) -> tuple[str, float]:
+        """Return what is in work, 'frame', 'request' or '', and for how many seconds."""
+        work = self._work
+        return ('', 0.0) if work is None else (work[0], time.monotonic() - work[1])
 
-    def stop(self, timeout: float = 10.0) -> bool:
-        """Let the work at hand finish and end the thread; return False when it did not end."""
+    def stop(self, last: Callable[[], Any] = lambda: None, timeout: float = 10.0) -> None:
+        """Let the work at hand finish, do a last job and end the thread; what waits is cancelled.
+
+        timeout: seconds for the work at hand, and as many again for the last job.  Raises
+        TimeoutError, which names what does not end, and what the last job raises.
+        """
+        future: Future = Future()
+        ended = threading.Event()
+        future.add_done_callback(lambda _: ended.set())
         with self._condition:
-            self._stopping = True
+            work = self.busy()[0]
             self._cancel()
             self._frame = None
+            if self._stopping:
+                future.cancel()
+            else:
+                self._jobs.append((last, future))
+            self._stopping = True
             self._condition.notify()
+        if not ended.wait(timeout) and future.cancel():
+            raise TimeoutError(f'the {work} in work does not end; leaving it')
+        if not ended.wait(timeout):
+            raise TimeoutError('what is to be done last does not end; leaving it')
+        if future.cancelled():
+            last()      # the thread has died, so nobody else uses what it owned
+        else:
+            future.result()
         self._thread.join(timeout)
-        return not self._thread.is_alive()
 
     def _cancel(self) -> None:
         for _, future in self._jobs:
@@ -84,22 +106,22 @@ class Worker(Generic[Frame]):
                 with self._condition:
                     while not (self._stopping or self._jobs or self._frame is not None):
                         self._condition.wait()
-                    if self._stopping:
+                    if self._stopping and not self._jobs:
                         return
                     job = self._jobs.popleft() if self._jobs else None
                     frame = None
                     if job is None:
                         frame, self._frame = self._frame, None
-                    self._since = time.monotonic()
+                    self._work = 'frame' if job is None else 'request', time.monotonic()
                 if job is not None:
                     _fulfil(*job)
                 elif frame is not None:
                     self._process(frame)
                     # The message must not live on while the thread waits for the next one.
                     del frame
-                self._since = None
+                self._work = None
         except BaseException as error:
-            self._since = None
+            self._work = None
             # Nobody will do what is asked from here on, and whoever asks is told so.
             with self._condition:
                 self._stopping = True

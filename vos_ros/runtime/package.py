@@ -67,6 +67,8 @@ class ModelPackage:
     path: the folder.  input_size: (height, width) of the graphs' image input, pixels.
     graphs: graph name → file.  weights: the safetensors file, or None.
     digest: sha256 of model.yaml in hex; it covers the graphs too, through their hashes.
+    weights_digest: sha256 in hex of `network` and the weights, of the graphs where there are none;
+    two packages have the same where what they say of themselves differs, but not what they are.
     """
 
     path: Path
@@ -79,6 +81,7 @@ class ModelPackage:
     network: Mapping[str, Any]
     training_data: str
     digest: str
+    weights_digest: str
     weights: Path | None = None
     figures: Mapping[str, Any] = field(default_factory=dict)
 
@@ -106,13 +109,14 @@ def load_package(path: str | os.PathLike[str]) -> ModelPackage:
     _check_fields(manifest, content)
     graphs = {name: _checked_file(manifest, f'graphs.{name}', entry)
               for name, entry in content['graphs'].items()}
-    weights = content.get('weights')
+    entry = content.get('weights')
+    weights = None if entry is None else _checked_file(manifest, 'weights', entry)
     return ModelPackage(
         path=folder, kind=content['kind'], name=content['name'], licence=content['licence'],
         input_size=(content['input']['height'], content['input']['width']),
         classes=tuple(content['classes']), graphs=graphs, network=content['network'],
         training_data=content['training_data'], digest=hashlib.sha256(raw).hexdigest(),
-        weights=None if weights is None else _checked_file(manifest, 'weights', weights),
+        weights_digest=_weights_digest(content), weights=weights,
         figures=content.get('figures') or {})
 
 
@@ -242,6 +246,14 @@ def _sha256(file: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _weights_digest(content: Mapping[str, Any]) -> str:
+    weights = content.get('weights')
+    entries = content['graphs'] if weights is None else {'weights': weights}
+    named = {'network': content['network'],
+             'files': {name: entry['sha256'].lower() for name, entry in entries.items()}}
+    return hashlib.sha256(yaml.safe_dump(named).encode()).hexdigest()
 
 
 def _placed(folder: Path, file: str | os.PathLike[str]) -> dict[str, str]:

@@ -4,12 +4,14 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
+from dataclasses import replace
 import time
 from typing import Any
 
 import numpy as np
 
 from vos_ros.budget.clock import percentile
+from vos_ros.budget.ladder import falling
 from vos_ros.budget.ladder import SizeCost
 from vos_ros.runtime.letterbox import facing
 from vos_ros.runtime.mobileinst import MobileInst
@@ -38,7 +40,8 @@ class Sizes:
         self._networks = {first.input_size: first}
         self._motion: dict[tuple[int, int], MobileInst] = {}
         self._load = load
-        self._turns = True
+        self._costs: dict[tuple[int, int], SizeCost] = {}
+        self._fixed = False         # refused another size
         self.messages: list[str] = []
 
     @classmethod
@@ -64,10 +67,7 @@ class Sizes:
         The first time that takes as long as loading.  A package of one size is never turned.
         """
         size = facing(network.input_size, frame_size)
-        if size == network.input_size or not self._turns:
-            return network
-        self._turns = bool(self.load([size]))
-        if not self._turns:
+        if size == network.input_size or not self.load([size]):
             return network
         moved = network is self._motion.get(network.input_size)
         return self.motion(size) if moved else self._networks[size]
@@ -77,15 +77,36 @@ class Sizes:
         had = []
         for size in sizes:
             if size not in self._networks:
+                if self._fixed:
+                    break
                 try:
                     network = self._load(size)
                 except PackageError as error:
+                    self._fixed = True
                     self.messages.append(f"no other input size than the package's own: {error}")
                     break
                 network.warm()
                 self._networks[size] = network
             had.append(size)
         return had
+
+    def costs(self, sizes: Sequence[tuple[int, int]]) -> list[SizeCost]:
+        """Return the costs of sizes, largest first; only what was not timed before is timed.
+
+        Frames may run beside that: a size that is known is timed again with the new ones, and
+        what it took longer, they are taken to have taken, too.
+        """
+        new = [size for size in sizes if size not in self._costs]
+        if new:
+            yard = list(self._costs)[-1:]
+            timed = {cost.size: cost for cost in self.time(sorted([*yard, *new], reverse=True))}
+            quiet = self._costs[yard[0]].heavy_ms / timed[yard[0]].heavy_ms if yard else 1.0
+            for size in new:
+                cost = timed[size]
+                self._costs[size] = replace(
+                    cost, light_ms=quiet * cost.light_ms, heavy_ms=quiet * cost.heavy_ms,
+                    motion_ms=None if cost.motion_ms is None else quiet * cost.motion_ms)
+        return falling([self._costs[size] for size in sizes])
 
     def time(self, sizes: Sequence[tuple[int, int]], rounds: int = 0) -> list[SizeCost]:
         """Time a keyframe and a reuse frame at each size; return the costs, ms.
@@ -119,11 +140,8 @@ class Sizes:
         for size, (heavy, light, moved) in spent.items():
             key, reuse, flow = (
                 percentile(taken, _QUANTILE) for taken in (heavy, light, moved))
-            if costs:
-                key, reuse = min(key, costs[-1].heavy_ms), min(reuse, costs[-1].light_ms)
-                flow = min(flow, costs[-1].motion_ms or flow)
             costs.append(SizeCost(size, min(reuse, key), key, None if alone else flow))
-        return costs
+        return falling(costs)
 
 
 def _timed(call: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:

@@ -44,6 +44,7 @@ class OnnxXMem:
         self.value_dim = int(package.network['value_dim'])
         self.hidden_dim = int(package.network['hidden_dim'])
         self.digest = package.digest
+        self.weights_digest = package.weights_digest
         # On a CPU a wide decoder is faster in strips; other providers take it whole.
         self.strips: StripDecoder | None = None
         parts = ['key', 'value', 'decode']

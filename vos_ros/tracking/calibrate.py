@@ -15,10 +15,12 @@ import numpy as np
 
 from vos_ros.budget.calibration import write_calibration
 from vos_ros.budget.clock import percentile
+from vos_ros.budget.ladder import falling
 from vos_ros.budget.ladder import input_sizes
 from vos_ros.budget.ladder import short_sides
 from vos_ros.budget.ladder import SizeCost
 from vos_ros.runtime.mobileinst import MobileInst
+from vos_ros.runtime.mobileinst import REUSE_FEATURES
 from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import ModelPackage
 from vos_ros.runtime.package import PackageError
@@ -29,7 +31,9 @@ from vos_ros.tracking.engine import MemoryTracker
 from vos_ros.tracking.memory_params import MemoryTrackerParams
 
 _QUICK_ROUNDS = 3
-_FRAME = (480, 854)
+# Short side and shape of the frames timed, unless a larger size is asked for.
+_SIDE = 480
+_WIDE = 16 / 9
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "node's parameter says")
     parser.add_argument('--provider', action='append', default=None,
                         help='what should compute, best first (repeatable); the CPU if not given')
+    parser.add_argument('--reuse-features', choices=REUSE_FEATURES, default='cached',
+                        help="what runs between keyframes of an instance tracker, as the node's "
+                        'parameter says')
     parser.add_argument('--out', required=True, help='YAML file to write (calibration_path)')
     parser.add_argument('--short-side', type=int, default=0,
                         help="largest working size of a memory tracker (default: the model's)")
@@ -63,10 +70,11 @@ def run(args: argparse.Namespace) -> int:
         package = load_package(args.model)
         begin = time.monotonic()
         timed = _instance_costs if package.kind == 'mobileinst' else _memory_costs
-        costs = timed(package, args, rounds)
+        costs, way = timed(package, args, rounds)
         write_calibration(
             args.out, costs, kind=package.kind, model=package.name, digest=package.digest,
-            threads=args.threads, machine=f'{platform.machine()}, {os.cpu_count()} cores')
+            threads=args.threads, machine=f'{platform.machine()}, {os.cpu_count()} cores',
+            reuse_features=way)
     except (OSError, ValueError, PackageError, GraphError) as error:
         print(f'vos-ros calibrate: {error}', file=sys.stderr)
         return 1
@@ -80,39 +88,50 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _instance_costs(package: ModelPackage, args: argparse.Namespace,
-                    rounds: int) -> list[SizeCost]:
+                    rounds: int) -> tuple[list[SizeCost], str]:
+    """Return the costs, and what ran between keyframes."""
     providers = args.provider or ('cpu',)
-    first = MobileInst(package, args.threads, providers)
+    first = MobileInst(package, args.threads, providers, reuse_features=args.reuse_features)
     first.warm()
     sizes = Sizes.of(first, package, args.threads, providers)
     costs = sizes.time(sizes.load(input_sizes(first.input_size, args.min_short_side)), rounds)
     for message in sizes.messages:
         print(f'vos-ros calibrate: {message}', file=sys.stderr)
-    return costs
+    return costs, first.reuse_features
 
 
-def _memory_costs(package: ModelPackage, args: argparse.Namespace, rounds: int) -> list[SizeCost]:
-    """Time frames with one object and a full working memory."""
+def _memory_costs(package: ModelPackage, args: argparse.Namespace,
+                  rounds: int) -> tuple[list[SizeCost], str]:
+    """Time frames with one object and a full working memory.
+
+    The sizes take turns, so that a program that runs meanwhile meets them all.
+    """
     network = load_network(package, 'onnxruntime', args.threads, args.provider or ('cpu',))
-    image = np.random.default_rng(0).integers(0, 255, (*_FRAME, 3), np.uint8)
-    mask = np.zeros(_FRAME, np.uint16)
-    mask[120:360, 300:560] = 1
-    params = MemoryTrackerParams(mem_every=1)
-    costs = []
-    for side in short_sides(args.short_side or min(package.input_size), args.min_short_side):
-        params = replace(params, short_side=side, mem_every=1)
+    sides = short_sides(args.short_side or min(package.input_size), args.min_short_side)
+    # Images are never enlarged: a smaller one would be timed in place of the size asked for.
+    height = max(_SIDE, *sides)
+    width = round(height * _WIDE)
+    image = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
+    mask = np.zeros((height, width), np.uint16)
+    mask[height // 4:3 * height // 4, width // 3:2 * width // 3] = 1
+    trackers = []
+    for side in sides:
+        params = MemoryTrackerParams(short_side=side, mem_every=1)
         tracker = MemoryTracker(network, params)
         tracker.step(image, mask)
         for _ in range(params.working_memory_max_frames - 2):
             tracker.step(image)
-        spent: dict[int, list[float]] = {}
-        for every in (1, 1000):
-            tracker.params = replace(params, mem_every=every)
-            for _ in range(rounds):
+        trackers.append(tracker)
+    spent: dict[tuple[int, int], list[float]] = {}
+    # The ordinary frames first, while the memory is full.
+    for every in (1000, 1):
+        for tracker in trackers:
+            tracker.params = replace(tracker.params, mem_every=every)
+        for _ in range(rounds):
+            for side, tracker in zip(sides, trackers, strict=True):
                 begin = time.perf_counter()
                 tracker.step(image)
-                spent.setdefault(every, []).append((time.perf_counter() - begin) * 1e3)
-        # Other programs only ever make a frame slower: the low end is its own.
-        costs.append(SizeCost((side, side), percentile(spent[1000], 0.25),
-                              percentile(spent[1], 0.25)))
-    return costs
+                spent.setdefault((side, every), []).append((time.perf_counter() - begin) * 1e3)
+    # Other programs only ever make a frame slower: the low end is its own.
+    return falling([SizeCost((side, side), percentile(spent[side, 1000], 0.25),
+                             percentile(spent[side, 1], 0.25)) for side in sides]), ''

@@ -14,13 +14,14 @@ from vos_ros.tracking.token_store import TokenStore
 
 @dataclass(frozen=True)
 class Prototypes:
-    """chosen: [P] positions among the candidates, most used first.
+    """chosen: [P] positions among the candidates, most used first.  usage: float32 [P], theirs.
 
     stored: extended keys [P, 2 C^k + 1].  values: object id to [P, C^v], zeros where the object's
     group does not see the candidate.
     """
 
     chosen: NDArray[np.intp]
+    usage: NDArray[np.float32]
     stored: Array
     values: dict[int, Array]
 
@@ -64,7 +65,7 @@ def prototypes_of(store: TokenStore, candidates: NDArray[np.intp],
             full = ops.zeros(len(chosen), store.value_dim)
             full[subset] = value
             values[obj] = full
-    return Prototypes(chosen, ops.stored(asked, new_shrinkage), values)
+    return Prototypes(chosen, usage[chosen], ops.stored(asked, new_shrinkage), values)
 
 
 def survivors_of(usage: NDArray[np.float32], limit: int) -> NDArray[np.intp]:

@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -34,8 +35,10 @@ def designate(mask: NDArray, objects: Sequence[int | ObjectInfo] | None,
     Raises ValueError that names what is wrong: a shape, a type, an id that is in the mask but not
     among the objects, an id named twice.
     """
+    # numpy's integers are taken too, but no file of a saved memory could hold them.
     infos = None if objects is None else [
-        obj if isinstance(obj, ObjectInfo) else ObjectInfo(int(obj)) for obj in objects]
+        replace(obj, id=int(obj.id), class_id=int(obj.class_id))
+        if isinstance(obj, ObjectInfo) else ObjectInfo(int(obj)) for obj in objects]
     if mask.shape[-2:] != tuple(size) or mask.ndim not in (2, 3):
         raise ValueError(f'mask is {mask.shape}, must be {tuple(size)} like the frame, or one '
                          'such plane an object')

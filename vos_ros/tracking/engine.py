@@ -73,6 +73,8 @@ class MemoryTracker:
                         and getattr(params, entry.name) != getattr(self._params, entry.name):
                     raise ValueError(f'{entry.name} cannot change while objects are followed: '
                                      'reset first')
+        # The network may fail in this: nothing has changed then.
+        self._core.finish()
         self._params = params
         self._core.configure(params)
 
@@ -131,7 +133,7 @@ class MemoryTracker:
             bool [H, W] for a single one.  A followed id is corrected, another one is added.  An
             empty plane for a followed object says that it is not in view.
         objects: ids or ObjectInfo of the objects in the mask; needed for planes.
-        end: True on a last frame: no memory is updated.
+        end: True on a last frame: no memory is updated, unless it brings new objects.
         counted: whether ages count this frame; an object that is new on one
             that they do not is 0 old on the next one that they do.
 
@@ -294,7 +296,7 @@ class MemoryTracker:
     def _state_now(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         arrays, core = self._core.export()
         return arrays, {
-            'network': self.network.digest, 'frame': self._frame, 'core': core,
+            'network': self.network.weights_digest, 'frame': self._frame, 'core': core,
             'table': self._table.to_dict(), 'params': asdict(self._params),
             'largest': list(self._largest)}
 
@@ -307,7 +309,8 @@ class MemoryTracker:
         then as before.
         """
         arrays, meta = load_state(path)
-        if meta.get('network') != self.network.digest:
+        # Files used to name the whole package.
+        if meta.get('network') not in (self.network.weights_digest, self.network.digest):
             raise MemoryFileError(f'{path}: was saved with another network')
         fresh = XMemCore(self.network, self._params, self.clock)
         fresh.late = self.late

@@ -128,7 +128,12 @@ class Memory:
                                      np.zeros(self.long_term_size, bool)))
             self.next_group += 1
         self.frames.append(Frame(number, len(key), {group.key for group in self.groups}))
-        self._make_room()
+        self.make_room()
+
+    def make_room(self) -> None:
+        """Consolidate, forget and give back until everything is below its ceiling."""
+        if self.groups:
+            self._stay_below()
         self.give_back()
 
     def give_back(self) -> None:
@@ -139,10 +144,11 @@ class Memory:
             self.store.fit(frames * max((f.count for f in self.frames), default=0)
                            + params.long_term_max_elements * params.long_term)
 
-    def _make_room(self) -> None:
+    def _stay_below(self) -> None:
         params = self.params
-        # Its ceiling may have been lowered.
-        self._forget(params.long_term_max_elements)
+        self._drop_unseen()
+        # Its ceiling may have been lowered, or the memory saved by one who had such a part.
+        self._forget(params.long_term_max_elements if params.long_term else 0)
         lead = self.groups[0]
         seen = [f for f in self.frames if lead.key in f.groups]
         if len(seen) < params.working_memory_max_frames:
@@ -182,7 +188,8 @@ class Memory:
         made = prototypes_of(
             self.store, index, [(visible[g.key], g.objects) for g in self.groups],
             self.params.num_prototypes)
-        self._release(frames, {'stored': made.stored, 'values': made.values})
+        # A prototype's own usage is known after its first read only, which may be long in coming.
+        self._release(frames, {'stored': made.stored, 'usage': made.usage, 'values': made.values})
         for group in self.groups:
             group.long_term = np.concatenate(
                 [group.long_term, visible[group.key][made.chosen]])
@@ -216,34 +223,46 @@ class Memory:
         return spans
 
     def retain(self, objects: Sequence[int]) -> None:
-        """Forget all others, also what an `add` that failed has left of them."""
-        for obj in set(self.objects) - set(objects):
-            self.remove(obj)
-        for obj in set(self.store.objects) - set(objects):
-            self.store.drop_object(obj)
+        """Forget all others, also what an `add` that failed has left of them.
 
-    def remove(self, obj: int) -> None:
-        """Forget an object, and every token that no other object sees.
-
-        Raises KeyError for an id that is not remembered.
+        Raises as `remove`.
         """
-        group = next((g for g in self.groups if obj in g.objects), None)
-        if group is None:
-            raise KeyError(obj)
-        group.objects.remove(obj)
-        self.store.drop_object(obj)
-        if group.objects:
-            return
-        self.groups.remove(group)
-        spans = self._spans()
+        for obj in set(self.store.objects) - set(self.objects):
+            self.store.drop_object(obj)
+        self.remove(*(set(self.objects) - set(objects)))
+
+    def remove(self, *objects: int) -> None:
+        """Forget objects, and every token that no other object sees.
+
+        Raises KeyError for an id that is not remembered, and forgets none then.  Where memory runs
+        out, all are forgotten, and the tokens go with the next memory frame.
+        """
+        for obj in objects:
+            if obj not in self.store.objects:
+                raise KeyError(obj)
+        for obj in objects:
+            self.store.drop_object(obj)
+        for group in self.groups:
+            group.objects = [obj for obj in group.objects if obj not in objects]
+        self.groups = [group for group in self.groups if group.objects]
+        keys = {group.key for group in self.groups}
         for frame in self.frames:
-            frame.groups.discard(group.key)
-        self.frames = [f for f in self.frames if f.groups]
+            frame.groups &= keys
+        self._drop_unseen()
+
+    def _drop_unseen(self) -> None:
+        """Drop the tokens that no object sees."""
         kept = np.zeros(self.long_term_size, bool)
-        for other in self.groups:
-            kept |= other.long_term
-        for other in self.groups:
-            other.long_term = other.long_term[kept]
-        rows = [np.flatnonzero(kept), *(np.arange(*spans[f.number]) for f in self.frames)]
+        for group in self.groups:
+            kept |= group.long_term
+        frames = [f for f in self.frames if f.groups]
+        if kept.all() and len(frames) == len(self.frames):
+            return
+        spans = self._spans()
+        rows = [np.flatnonzero(kept), *(np.arange(*spans[f.number]) for f in frames)]
         self.store.keep(np.concatenate(rows).astype(np.intp))
+        # Only now: there may have been no room for it.
+        self.frames = frames
+        for group in self.groups:
+            group.long_term = group.long_term[kept]
         self.long_term_size = int(kept.sum())

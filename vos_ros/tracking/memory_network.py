@@ -34,13 +34,16 @@ class MemoryNetwork(Protocol):
     """`vos_ros.runtime.xmem.OnnxXMem` is one, `vos_ros.models.xmem.runtime.TorchXMem` another.
 
     hidden_dim 0 means no sensory memory: hidden states are then None throughout.
-    digest: names the weights, so that a saved memory is not read by another network.
+    digest: names the model package.
+    weights_digest: names the weights, so that a saved memory is not read by another network; it is
+        the same for packages that differ in their figures, say.
     """
 
     key_dim: int
     value_dim: int
     hidden_dim: int
     digest: str
+    weights_digest: str
 
     @property
     def ops(self) -> MemoryOps:

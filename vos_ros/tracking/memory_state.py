@@ -21,6 +21,7 @@ def export_memory(memory: Memory) -> tuple[dict[str, NDArray], dict[str, Any]]:
     meta = {
         'key_dim': memory.store.key_dim, 'value_dim': memory.store.value_dim,
         'long_term_size': memory.long_term_size, 'next_group': memory.next_group,
+        'consolidations': memory.consolidations, 'forgotten': memory.forgotten,
         'frames': [{'number': f.number, 'count': f.count, 'groups': sorted(f.groups)}
                    for f in memory.frames],
         'groups': [{'key': g.key, 'first': g.first, 'objects': list(g.objects)}
@@ -50,3 +51,6 @@ def restore_memory(memory: Memory, arrays: Mapping[str, NDArray],
     memory.store.restore(arrays, [obj for g in groups for obj in g.objects])
     memory.frames, memory.groups = frames, groups
     memory.long_term_size, memory.next_group = size, int(meta['next_group'])
+    # Absent in files of before there were such counts.
+    memory.consolidations = int(meta.get('consolidations', 0))
+    memory.forgotten = int(meta.get('forgotten', 0))

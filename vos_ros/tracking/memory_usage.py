@@ -13,7 +13,9 @@ _FLOAT = 4
 
 @dataclass(frozen=True)
 class StoreUsage:
-    """One memory: elements and bytes in use, and their ceilings (0 = there is none).
+    """One memory: elements and bytes in use, and their ceilings.
+
+    A ceiling is 0 where there is none, or while the size of the images is not known.
 
     An element is a token, one cell at stride 16; for the sensory memory a cell of one object.
     """
@@ -29,7 +31,7 @@ class StoreUsage:
 class MemoryUsage:
     """sensory, working, long_term: each store.  allocated_bytes: reserved for all of them.
 
-    ceiling_bytes: the most that the present number of objects can come to (0 = no ceiling).
+    ceiling_bytes: the most that is reserved for the present number of objects (0 = no ceiling).
     consolidations, forgotten: how often working memory became prototypes, and how many of those
     were dropped for little use, since the memory was last empty.
     """
@@ -91,9 +93,10 @@ def memory_ceiling_bytes(params: MemoryTrackerParams, grid: tuple[int, int], key
     """
     count = params.max_objects if objects is None else objects
     cells = grid[0] * grid[1]
-    working = working_ceiling(params, cells, count)
-    if not working:
+    if not params.long_term and not params.bounded_working_memory:
         return 0
-    tokens = working + (params.long_term_max_elements if params.long_term else 0)
-    tokens = -(-tokens // CHUNK) * CHUNK
+    tokens = working_ceiling(params, cells, count) \
+        + (params.long_term_max_elements if params.long_term else 0)
+    # An empty store holds the first chunk.
+    tokens = -(-max(tokens, 1) // CHUNK) * CHUNK
     return tokens * token_bytes(key_dim, value_dim, count) + _FLOAT * count * hidden_dim * cells

@@ -61,7 +61,7 @@ class ObjectTable:
     @property
     def exhausted(self) -> bool:
         """Return whether `new_ids` has no id left to give."""
-        return self._next > MAX_TRACK_ID
+        return all(obj in self._used for obj in range(self._next, MAX_TRACK_ID + 1))
 
     def new_ids(self, count: int) -> list[int]:
         """Give ids that nobody has had in this run; ValueError when too few are left."""

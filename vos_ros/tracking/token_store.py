@@ -3,6 +3,8 @@
 """The rows of XMem's memories: one array a quantity, one row a token, long-term rows in front."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
+import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from vos_ros.runtime.memory_ops import MemoryOps
 NEWBORN = 1e-7
 # Room is made for so many tokens at a time: 25 MB with three objects of the full network.
 CHUNK = 4096
+# A life at which use and life are halved: float32 stops counting ones at 2^24.
+LONG_LIFE = 2.0 ** 22
 
 
 class TokenStore:
@@ -121,6 +125,9 @@ class TokenStore:
         """Add tokens [n, .] at the end; objects that are not named get no value there."""
         start, end = self.size, self.size + len(stored)
         self.reserve(end)
+        share = 1 - 0.5 * (self.life > LONG_LIFE)       # no usage changes by that
+        self._rows['use'][:start] *= share
+        self._rows['life'][:start] *= share
         self.size = end
         self._rows['stored'][start:end] = stored
         self._rows['selection'][start:end] = selection
@@ -139,26 +146,45 @@ class TokenStore:
                 inserted: Mapping[str, Any] | None = None) -> None:
         """Replace everything from row `start` on by `inserted` rows and then the rows of `index`.
 
-        inserted: 'stored' [p, .], 'selection' or None, 'values' {object: [p, C^v]}.
+        inserted: 'stored' [p, .], 'usage' float32 [p], which holds until the first read, and
+            'values' {object: [p, C^v]}.
+
+        All or nothing: the memory that it needs is there before the first row moves.
         """
-        tail = self.ops.array(index)
         count = len(inserted['stored']) if inserted else 0
         end = start + count + len(index)
         self.reserve(end)
+        runs = np.split(index, np.flatnonzero(np.diff(index) != 1) + 1) if len(index) else []
+        width = max(*self._widths.values(), self.value_dim)
+        spare = self.ops.zeros(len(index) * width)
         fresh: dict[str, Any] = {}
         if inserted:
-            fresh = {'stored': inserted['stored'], 'selection': 0.0, 'use': 0.0, 'life': NEWBORN}
+            fresh = {'stored': inserted['stored'], 'selection': 0.0,
+                     'use': self.ops.array(NEWBORN * inserted['usage']), 'life': NEWBORN}
         for name, rows in self._rows.items():
-            moved = rows[tail]
-            if inserted:
-                rows[start:start + count] = fresh[name]
-            rows[start + count:end] = moved
+            self._move(rows, runs, spare, start, end, fresh.get(name))
         for obj, rows in self._values.items():
-            moved = rows[tail]
-            if inserted:
-                rows[start:start + count] = inserted['values'].get(obj, 0.0)
-            rows[start + count:end] = moved
+            self._move(rows, runs, spare, start, end,
+                       inserted['values'].get(obj, 0.0) if inserted else None)
         self.size = end
+
+    @staticmethod
+    def _move(rows: Array, runs: Sequence[NDArray[np.intp]], spare: Array, start: int, end: int,
+              fresh: Any) -> None:
+        """Put the runs of rows before row `end`, and what is fresh between row `start` and them.
+
+        Whole runs, by way of the spare room: an index array would need memory for its copy.
+        """
+        count = sum(len(run) for run in runs)
+        width = math.prod(rows.shape[1:])
+        moved = spare[:count * width].reshape(count, *rows.shape[1:])
+        to = 0
+        for run in runs:
+            moved[to:to + len(run)] = rows[int(run[0]):int(run[-1]) + 1]
+            to += len(run)
+        if start < end - count:
+            rows[start:end - count] = fresh
+        rows[end - count:end] = moved
 
     def rows(self) -> dict[str, NDArray]:
         """Return all live rows as numpy arrays, values under 'value.<id>'."""

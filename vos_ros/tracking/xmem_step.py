@@ -4,6 +4,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,10 +108,11 @@ class XMemCore:
                              self.params)
 
     def configure(self, params: MemoryTrackerParams) -> None:
-        """Go on with other parameters."""
+        """Go on with other parameters; what the memory holds beyond them goes at once."""
         self.finish()
         self.params = params
         self.memory.params = params
+        self.memory.make_room()
 
     def remove(self, objects: Sequence[int]) -> None:
         """Forget objects; KeyError names one that is not known."""
@@ -118,14 +120,16 @@ class XMemCore:
             if obj not in self.objects:
                 raise KeyError(obj)
         self.finish()
-        for obj in objects:
-            self.memory.remove(obj)
-        self.memory.give_back()
         kept = [i for i, obj in enumerate(self.objects) if obj not in objects]
         if self.hidden is not None:
             index = self.network.ops.array(np.array(kept, np.intp))
             self.hidden = self.hidden[index] if kept else None
         self.objects = [self.objects[i] for i in kept]
+        # They are gone by then, also where memory is too short for moving the others' tokens; that
+        # is done with the next memory frame.  What torch raises then is a RuntimeError.
+        with contextlib.suppress(MemoryError, RuntimeError):
+            self.memory.remove(*objects)
+            self.memory.give_back()
 
     def step(self, image: FloatArray, mask: FloatArray | None = None,
              objects: Sequence[int] | None = None, valid: Sequence[int] | None = None,
@@ -137,7 +141,8 @@ class XMemCore:
             order, and new ones after them.  Pixels outside every given mask say nothing.
         valid: objects whose channel was really given; the others are predicted.  None means that
             the mask is taken as it is; naming all skips the prediction.
-        end: True on a last frame: nothing is updated.
+        end: True on a last frame: nothing is updated, but for new objects, of which nothing would
+            be known without.
 
         Raises ValueError for a first frame without a mask, and for objects that do not continue
         those known.  When the network fails, no new object is known afterwards.
@@ -149,8 +154,8 @@ class XMemCore:
         params, clock = self.params, self.clock
         self.frame += 1
         coupled = params.deep_update_every < 0
-        remember = not end and (
-            mask is not None or self.frame - self.last_memory >= params.mem_every)
+        due = mask is not None or self.frame - self.last_memory >= params.mem_every
+        remember = len(names) > len(self.objects) or (due and not end)
         deep = not end and (remember if coupled else
                             self.frame - self.last_deep >= params.deep_update_every)
         ordinary = not end and not (coupled and deep)
@@ -260,6 +265,7 @@ class XMemCore:
         return arrays, {
             'memory': memory, 'objects': list(self.objects), 'frame': self.frame,
             'last_memory': self.last_memory, 'last_deep': self.last_deep,
+            'regridded': self.regridded,
             'grid': None if self.grid is None else list(self.grid)}
 
     def restore(self, arrays: Mapping[str, NDArray], meta: Mapping[str, Any]) -> None:
@@ -272,6 +278,7 @@ class XMemCore:
         self.objects = [int(obj) for obj in meta['objects']]
         self.frame, self.last_memory = int(meta['frame']), int(meta['last_memory'])
         self.last_deep = int(meta['last_deep'])
+        self.regridded = int(meta.get('regridded', 0))
         self.grid = None if meta['grid'] is None else (int(meta['grid'][0]), int(meta['grid'][1]))
         if sorted(self.objects) != sorted(self.memory.objects):
             raise ValueError(f'objects {self.objects}, values of {self.memory.objects}')
@@ -281,3 +288,5 @@ class XMemCore:
             if hidden.shape != shape or hidden.dtype != np.float32:
                 raise ValueError(f'hidden is {hidden.dtype}{hidden.shape}, must be float32{shape}')
             self.hidden = self.network.ops.array(hidden)
+        # It may have been saved under higher ceilings.
+        self.memory.make_room()

@@ -14,6 +14,7 @@ from torch import nn
 from torch import Tensor
 from torch.nn import functional as F
 
+from vos_ros.train.losses import mean_count
 from vos_ros.train.losses import Target
 
 _UNKNOWN = 1 << 20      # more than there are classes
@@ -38,8 +39,8 @@ class DenseHead(nn.Module):
         out of the first loss.
         """
         out = self.head(features).float()
-        classes, offsets = zip(*(dense_target(t, (out.shape[2], out.shape[3])) for t in targets),
-                               strict=True)
+        classes, offsets, objects = zip(
+            *(dense_target(t, (out.shape[2], out.shape[3])) for t in targets), strict=True)
         label = torch.stack(classes)
         logits = out[:, :self.num_classes + 1]
         # Background is most of the pixels; it weighs a third of an object's.
@@ -49,28 +50,30 @@ class DenseHead(nn.Module):
                                   reduction='none')
         entropy = entropy * (label <= self.num_classes)
         wanted = torch.stack(offsets)
-        inside = (label > 0)[:, None]
+        inside = torch.stack(objects)[:, None]
         error = (out[:, -2:] - wanted).abs() * inside
-        count = inside.sum().clamp(min=1)
+        count = mean_count(inside.sum(), out.device)
         return {'dense_class': entropy.mean(), 'dense_offset': error.sum() / (2 * count)}
 
 
 @torch.no_grad()
-def dense_target(target: Target, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Paint an image's objects: class int64 [h, w] and offset to the centre float32 [2, h, w].
+def dense_target(target: Target, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Paint an image's objects: class int64 [h, w], offset to the centre float32 [2, h, w], where.
 
-    0 is background, class c is c + 1, unknown, as void is, a number past the classes. Where
-    objects overlap, the smaller one is on top. target.masks float [n, H, W] in 0..1.
+    0 is background, class c is c + 1, unknown, as void is, a number past the classes. The last,
+    bool [h, w], is where an object gives the offset. Where objects overlap, the smaller one is on
+    top. target.masks float [n, H, W] in 0..1.
     """
     h, w = size
     device = target.masks.device
     label = torch.zeros(h, w, dtype=torch.int64, device=device)
     offset = torch.zeros(2, h, w, device=device)
+    where = torch.zeros(h, w, dtype=torch.bool, device=device)
     if target.void is not None:
         void = F.interpolate(target.void[None, None], size=size, mode='area')[0, 0]
         label[void > 0.5] = _UNKNOWN
     if not len(target.masks):
-        return label, offset
+        return label, offset, where
     masks = F.interpolate(target.masks[None], size=size, mode='area')[0]
     unit = h / 2
     ys = torch.arange(h, device=device, dtype=torch.float32)[:, None]
@@ -84,4 +87,5 @@ def dense_target(target: Target, size: tuple[int, int]) -> tuple[Tensor, Tensor]
         label[inside] = known + 1 if known >= 0 else _UNKNOWN
         offset[0] = torch.where(inside, (middle_y[i] - ys) / unit, offset[0])
         offset[1] = torch.where(inside, (middle_x[i] - xs) / unit, offset[1])
-    return label, offset
+        where |= inside
+    return label, offset, where

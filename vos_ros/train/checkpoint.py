@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints of a training run: written whole or not at all, read without unpickling code."""
 
+from collections.abc import Collection
 from collections.abc import Mapping
 import os
 from pathlib import Path
@@ -39,6 +40,22 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f'{target}: is not a checkpoint of a training run')
     return content
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, saved: dict[str, Any],
+                      configured: Collection[str]) -> None:
+    """Load an optimiser's state, but keep what `configured` names of each group as it is.
+
+    ValueError when what is trained is not what was trained when it was saved.
+    """
+    now = [{key: group[key] for key in configured} for group in optimiser.param_groups]
+    try:
+        optimiser.load_state_dict(saved)
+    except ValueError as error:
+        raise ValueError('trains other weights than the configuration: go on with those of then '
+                         f'(freeze, auxiliary), or begin anew with --fresh ({error})') from error
+    for group, entries in zip(optimiser.param_groups, now, strict=True):
+        group.update(entries)
 
 
 def load_tensors(path: str | os.PathLike[str], packed: bool) -> dict[str, Any]:

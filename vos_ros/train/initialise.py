@@ -21,6 +21,9 @@ def spread_queries(decoder: InstanceDecoder) -> None:
     the picture; the cross-attentions start with equal query and key projections, for which the
     attention is largest where the positions agree. Only the start changes: all is trained on.
     Queries that lie on a grid by themselves keep their places.
+
+    The keys' sine table puts cell i of n at (i + 1) / n, the queries' one at the cell's middle, so
+    they begin by looking half a cell up and left; the table stays, trained weights know it.
     """
     count, dim = decoder.query_position.shape
     if decoder.grid is None:

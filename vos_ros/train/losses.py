@@ -28,7 +28,8 @@ class Target(NamedTuple):
         by its mask, trains mask and objectness, and leaves the class head alone.
     masks: bool, uint8 or float [n,H,W], 0..1, over the network's (padded) input.
     ids: int64 [n], identity over the video; needed by query passing only.
-    void: as the masks, [H,W], where objects are that nobody labelled; None = nowhere.
+    void: as the masks, [H,W], where objects are that nobody labelled; None = nowhere. What a
+        query shows there may be an object: unless it is matched, it is not taught to be none.
     """
 
     labels: Tensor
@@ -108,12 +109,18 @@ class MobileInstLoss:
         matches = match(logits, masks, targets, resized)
         count = instance_count(matches, logits.device)
 
-        known = logits.new_ones(logits.shape[:2])
+        judged = logits.new_ones(logits.shape[:2])
+        known = judged.clone()
         wanted = torch.zeros_like(logits)
         matched = logits.new_zeros(logits.shape[:2])
         for i, (queries, objects) in enumerate(matches):
             labels = targets[i].labels.to(logits.device)[objects]
             matched[i, queries] = 1.0
+            void = targets[i].void
+            if void is not None:
+                judged[i, in_void(masks[i], void)] = 0.0
+                judged[i, queries] = 1.0
+            known[i] = judged[i]
             known[i, queries[labels < 0]] = 0.0
             wanted[i, queries[labels >= 0], labels[labels >= 0]] = 1.0
         focal = focal_loss(logits, wanted) * known.unsqueeze(-1)
@@ -122,13 +129,15 @@ class MobileInstLoss:
         objectness = outputs['objectness'].float()
         losses = {'class': focal.sum() / count}
         losses['dice'], losses['pixel'] = mask_losses(predicted, truth, count)
-        losses['objectness'] = self._objectness(objectness, matches, predicted, truth)
+        losses['objectness'] = self._objectness(
+            objectness, matches, predicted, truth, count)
         weights = self.weights
         total = (weights.class_ * losses['class'] + weights.dice * losses['dice']
                  + weights.pixel * losses['pixel'] + weights.objectness * losses['objectness'])
         if weights.background:
             background = focal_loss(objectness, torch.zeros_like(objectness), alpha=None)
-            losses['background'] = (background * (1.0 - matched)).sum() / count
+            unmatched = judged * (1.0 - matched)
+            losses['background'] = (background * unmatched).sum() / count
             total = total + weights.background * losses['background']
         losses['total'] = total
         return losses, matches
@@ -177,8 +186,8 @@ class MobileInstLoss:
 
     @staticmethod
     def _objectness(objectness: Tensor, matches: Sequence[Match], predicted: Tensor,
-                    truth: Tensor) -> Tensor:
-        """BCE of the matched queries' objectness to the IoU of their masks, mean over matched."""
+                    truth: Tensor, count: Tensor) -> Tensor:
+        """BCE of the matched queries' objectness to the IoU of their masks, sum / count."""
         chosen = torch.cat([objectness[i, m.queries] for i, m in enumerate(matches)])
         if not len(chosen):
             return objectness.sum() * 0.0
@@ -187,7 +196,7 @@ class MobileInstLoss:
             theirs = truth > 0.5
             overlap = (ours & theirs).sum(-1).float()
             iou = overlap / ((ours | theirs).sum(-1).float() + 1e-6)
-        return F.binary_cross_entropy_with_logits(chosen, iou)
+        return F.binary_cross_entropy_with_logits(chosen, iou, reduction='sum') / count
 
 
 def check_targets(targets: Sequence[Target], logits: Tensor) -> None:
@@ -291,7 +300,7 @@ def chosen_masks(kernels: Tensor, features: Tensor, matches: Sequence[Match],
 
 
 def mask_losses(predicted: Tensor, truth: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """Dice (sum over masks / count) and BCE (mean over all pixels) of logits [K,P] to [K,P]."""
+    """Dice and BCE (its mean over the pixels) of logits [K,P] to [K,P]: sum over masks / count."""
     if not len(predicted):
         # keeps the graph whole: with several processes every parameter must get a gradient
         nothing = predicted.sum() * 0.0
@@ -299,7 +308,8 @@ def mask_losses(predicted: Tensor, truth: Tensor, count: Tensor) -> tuple[Tensor
     p = predicted.sigmoid()
     overlap = 2.0 * (p * truth).sum(1)
     dice = 1.0 - overlap / (p.square().sum(1) + truth.square().sum(1) + _EPS)
-    return dice.sum() / count, F.binary_cross_entropy_with_logits(predicted, truth)
+    pixel = F.binary_cross_entropy_with_logits(predicted, truth, reduction='sum')
+    return dice.sum() / count, pixel / (count * predicted.shape[1])
 
 
 def focal_loss(logits: Tensor, wanted: Tensor, alpha: float | None = 0.25,
@@ -313,9 +323,26 @@ def focal_loss(logits: Tensor, wanted: Tensor, alpha: float | None = 0.25,
     return loss * (alpha * wanted + (1.0 - alpha) * (1.0 - wanted))
 
 
+@torch.no_grad()
+def in_void(masks: Tensor, void: Tensor) -> Tensor:
+    """Tell which masks (logits [N, h, w]) lie by more than half in void [H, W], 0..1; bool [N]."""
+    small = F.interpolate(void.to(masks.device).float()[None, None], size=masks.shape[-2:],
+                          mode='area').flatten()
+    hard = (masks.flatten(1) > 0).float()
+    return hard @ small > 0.5 * hard.sum(1)
+
+
 def instance_count(matches: Sequence[Match], device: torch.device) -> Tensor:
-    """Matched objects, mean over the processes of a distributed run, at least 1."""
-    count = torch.tensor(float(sum(len(m.queries) for m in matches)), device=device)
+    """Matched objects, as `mean_count` of them."""
+    return mean_count(sum(len(m.queries) for m in matches), device)
+
+
+def mean_count(count: int | Tensor, device: torch.device) -> Tensor:
+    """Mean of a number over the processes of a distributed run, at least 1.
+
+    What is divided by it weighs alike whichever process has it. All processes must ask alike.
+    """
+    count = torch.as_tensor(count, dtype=torch.float32, device=device)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.all_reduce(count)
         count = count / torch.distributed.get_world_size()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import fields
 from dataclasses import is_dataclass
+import math
 import os
 from pathlib import Path
 import typing
@@ -81,7 +82,8 @@ class Stage:
 class Optimiser:
     """AdamW with a warm-up and a cosine to `floor` of the rate over all stages.
 
-    backbone: factor on the rate of the pretrained layers.  clip: largest gradient norm.
+    backbone: factor on the rate of the pretrained layers, see `Freeze`.
+    clip: largest gradient norm.
     """
 
     rate: float = 2e-4
@@ -97,7 +99,10 @@ class Optimiser:
 class Freeze:
     """What of the pretrained backbone stays as it is.
 
-    blocks: the stem and so many first blocks (-1: not even the stem).
+    EfficientNet-Lite0's trunk comes with ImageNet weights; another backbone is pretrained when
+    `weights` fills it, and trained whole otherwise.
+
+    blocks: the stem and so many first blocks (-1: not even the stem); EfficientNet-Lite0 only.
     norms: the running statistics and affine of its batch norms.
     depthwise: its depthwise filters; on a CPU their gradients are most of a step's time.
     """
@@ -105,6 +110,14 @@ class Freeze:
     blocks: int = -1
     norms: bool = True
     depthwise: bool = False
+
+
+# The least value of what is a number without other bounds.
+_LEAST = {
+    'seed': 0, 'auxiliary': 0, 'mask_repeats': 1, 'evaluate_every': 0, 'evaluate_images': 0,
+    'checkpoint_minutes': 0, 'workers': 0, 'threads': 0, 'train.hold_out': 0,
+    'validate.hold_out': 0, 'optimiser.backbone': 0, 'optimiser.weight_decay': 0,
+    'optimiser.warmup': 0, 'optimiser.floor': 0, 'freeze.blocks': -1}
 
 
 @dataclass(frozen=True)
@@ -158,6 +171,16 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Check what the types do not."""
+        for name, low in _LEAST.items():
+            holder, _, key = name.rpartition('.')
+            value = getattr(getattr(self, holder) if holder else self, key)
+            # A number that is none compares false.
+            if not low <= value < math.inf:
+                raise ConfigError(f'{name} {value} is not {low} or more')
+        for name in ('rate', 'clip'):
+            if not 0 < getattr(self.optimiser, name) < math.inf:
+                raise ConfigError(f'optimiser.{name} {getattr(self.optimiser, name)} is not '
+                                  'above 0')
         if min(self.size) < 64 or any(s % 64 for s in self.size):
             raise ConfigError(f'size {list(self.size)}: both must be multiples of 64')
         if self.cutouts and not self.preload:
@@ -171,6 +194,8 @@ class TrainConfig:
                 raise ConfigError(f'stages: kind {stage.kind!r} is neither images nor clips')
             if stage.iterations < 1 or stage.batch < 1 or stage.gap < 1:
                 raise ConfigError('stages: iterations, batch and gap must be at least 1')
+            if stage.cache < 0:
+                raise ConfigError(f'stages: cache {stage.cache} is not 0 or more')
             if not 0 <= stage.stills <= 1:
                 raise ConfigError(f'stages: stills {stage.stills} is not in [0, 1]')
         if self.assignment not in ('one', 'many'):
@@ -206,7 +231,7 @@ class TrainConfig:
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> 'TrainConfig':
         """Read a plain mapping; ConfigError naming a key that does not exist."""
-        return _read(cls, mapping, '')
+        return read_part(cls, mapping, '')
 
 
 def read_config(path: str | os.PathLike[str]) -> TrainConfig:
@@ -237,8 +262,11 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, tuple | list) else value
 
 
-def _read(kind: Any, mapping: Any, where: str) -> Any:
-    """Make the dataclass `kind` of a mapping, checking names and types on the way."""
+def read_part(kind: Any, mapping: Any, where: str) -> Any:
+    """Make the dataclass `kind` of a mapping, checking names and types on the way.
+
+    where: what its names begin with in messages. Raises ConfigError naming the setting at fault.
+    """
     if not isinstance(mapping, Mapping):
         raise ConfigError(f'{where.rstrip(".")}: is not a mapping of settings')
     hints = typing.get_type_hints(kind)
@@ -253,7 +281,7 @@ def _read(kind: Any, mapping: Any, where: str) -> Any:
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if is_dataclass(hint):
-        return _read(hint, value, where + '.')
+        return read_part(hint, value, where + '.')
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
         if not isinstance(value, list | tuple):

@@ -5,7 +5,6 @@
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from dataclasses import fields
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,7 @@ from vos_ros.train.losses import Target
 from vos_ros.train.mobileinst_config import ConfigError
 from vos_ros.train.mobileinst_config import expand
 from vos_ros.train.mobileinst_config import ImageData
+from vos_ros.train.mobileinst_config import read_part
 from vos_ros.train.mobileinst_config import Stage
 from vos_ros.train.mobileinst_config import TrainConfig
 
@@ -113,14 +113,20 @@ def class_names(config: TrainConfig) -> tuple[str, ...]:
     return config.classes or select(config.train, (), validation=False).classes
 
 
-def settings(kind: Any, values: dict[str, Any], **fixed: Any) -> Any:
-    """Make a generator's configuration from a mapping; ConfigError naming an unknown key."""
-    known = {f.name for f in fields(kind)}
-    for key in values:
-        if key not in known:
-            raise ConfigError(f'{key}: no such setting; known: {", ".join(sorted(known))}')
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return replace(kind(), **values, **fixed)
+def settings(kind: Any, part: str, values: dict[str, Any], **fixed: Any) -> Any:
+    """Make a generator's configuration from that part of the run's.
+
+    fixed: what other settings of the run decide. ConfigError naming the key at fault.
+    """
+    for key in fixed:
+        if key in values:
+            raise ConfigError(f'{part}.{key}: is decided by other settings of the run')
+    try:
+        return replace(read_part(kind, values, f'{part}.'), **fixed)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f'{part}: {error}') from error
 
 
 class ImageSamples(Dataset):
@@ -134,7 +140,7 @@ class ImageSamples(Dataset):
         self.seed = config.seed
         self._order = (-1, np.zeros(0, np.int64))
         self.augmenter = Augmenter(material.cutouts, settings(
-            AugmentConfig, config.augment, height=config.size[0], width=config.size[1]))
+            AugmentConfig, 'augment', config.augment, height=config.size[0], width=config.size[1]))
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], Target]:
         """Return an image [H, W, 3] and its target."""
@@ -145,7 +151,7 @@ class ImageSamples(Dataset):
             self._order = (round_, drawn)
         rng = np.random.default_rng([self.seed, 2, index])
         sample = self.augmenter.sample(rng, self.images[int(self._order[1][place])])
-        return sample.rgb, make_target(sample.masks, sample.classes)
+        return sample.rgb, make_target(sample.masks, sample.classes, void=sample.void)
 
 
 class ClipSamples(Dataset):
@@ -163,7 +169,8 @@ class ClipSamples(Dataset):
             if not isinstance(material.images, tuple):
                 raise ConfigError('stages: synthetic clips need preload: true')
             self.source = SyntheticVideo(material.images, material.cutouts, settings(
-                VideoConfig, config.synthetic, height=config.size[0], width=config.size[1]))
+                VideoConfig, 'synthetic', config.synthetic, height=config.size[0],
+                width=config.size[1]))
         self.folders: VideoClips | None = None
         self.share = config.video.share
         if config.video.folders:
@@ -196,17 +203,21 @@ class ClipSamples(Dataset):
                 pair.reverse()
             clip = self.source.clip([self.seed, 4, index], pair)
         else:
-            clip = self._real_clip(self.source, rng, gap)
+            clip = self._real_clip(self.source, rng)
         return tuple((clip.frames[t], make_target(clip.masks(t), clip.classes, min_area=48,
                                                   void=None if void is None else void[t]))
                      for t in range(2))
 
-    def _real_clip(self, source: YoutubeVis, rng: np.random.Generator, gap: int) -> Clip:
+    def _real_clip(self, source: YoutubeVis, rng: np.random.Generator) -> Clip:
         video = int(rng.integers(len(source)))
         length = source.length(video)
-        first = int(rng.integers(length))
-        second = min(first + gap, length - 1) if rng.random() < 0.5 else max(first - gap, 0)
-        clip = source.clip(video, [first, second])
+        # Only a video of a single frame is its own pair.
+        gap = int(rng.integers(1, min(self.gap, length - 1) + 1)) if length > 1 else 0
+        start = int(rng.integers(length - gap))
+        pair = [start, start + gap]
+        if rng.random() < 0.5:
+            pair.reverse()
+        clip = source.clip(video, pair)
         height, width = self.size
         h, w = clip.frames.shape[1:3]
         scale = min(height / h, width / w) * float(rng.uniform(0.75, 1.0))
@@ -217,7 +228,7 @@ class ClipSamples(Dataset):
         labels = np.zeros((2, height, width), np.uint16)
         for t in range(2):
             image = cv2.resize(clip.frames[t], size, interpolation=cv2.INTER_AREA)
-            label = cv2.resize(clip.labels[t], size, interpolation=cv2.INTER_NEAREST)
+            label = cv2.resize(clip.labels[t], size, interpolation=cv2.INTER_NEAREST_EXACT)
             frames[t, :size[1], :size[0]] = image[:, ::-1] if flip else image
             labels[t, :size[1], :size[0]] = label[:, ::-1] if flip else label
         return Clip(frames, labels, clip.classes)

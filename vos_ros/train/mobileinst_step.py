@@ -37,7 +37,7 @@ class Step(nn.Module):
         self.dense = dense
         self.weight = config.auxiliary
         self.repeats = config.mask_repeats
-        weights = settings(LossWeights, config.loss)
+        weights = settings(LossWeights, 'loss', config.loss)
         grid = model.instance_decoder.grid
         self.criterion = OneToManyLoss(grid, weights) if config.assignment == 'many' and grid \
             else MobileInstLoss(weights)

@@ -30,6 +30,7 @@ from vos_ros.models.mobileinst.released import load_released
 from vos_ros.train.auxiliary import DenseHead
 from vos_ros.train.checkpoint import load_checkpoint
 from vos_ros.train.checkpoint import load_tensors
+from vos_ros.train.checkpoint import restore_optimiser
 from vos_ros.train.checkpoint import save_checkpoint
 from vos_ros.train.distributed import Processes
 from vos_ros.train.ema import Ema
@@ -54,6 +55,7 @@ from vos_ros.train.mobileinst_data import to_network
 from vos_ros.train.mobileinst_step import Step
 from vos_ros.train.optimise import freeze
 from vos_ros.train.optimise import make_optimiser
+from vos_ros.train.optimise import pretrained_parts
 from vos_ros.train.optimise import set_rate
 from vos_ros.train.optimise import train_mode
 
@@ -91,7 +93,9 @@ class Trainer:
         if config.weights:
             load_weights(self.model, Path(expand(config.weights)), config.take)
         self.model.to(processes.device, memory_format=torch.channels_last)  # type: ignore
-        freeze(self.model, config.freeze)
+        self.pretrained = pretrained_parts(self.model, bool(config.weights) and (
+            not config.take or any(name.startswith('backbone') for name in config.take)))
+        freeze(self.model, self.pretrained, config.freeze)
         dense = None
         if config.auxiliary:
             dense = DenseHead(self.model.config.kernel_dim, len(classes)).to(processes.device)
@@ -99,7 +103,7 @@ class Trainer:
         parts: dict[str, nn.Module] = {'model': self.model}
         if dense is not None:
             parts['dense'] = dense
-        self.optimiser = make_optimiser(parts, config.optimiser)
+        self.optimiser = make_optimiser(parts, self.pretrained, config.optimiser)
         self.ema = Ema(self.model, config.optimiser.ema)
         self.validation: CocoImages | None = None
         if processes.first and config.validate.annotations:
@@ -134,7 +138,10 @@ class Trainer:
             save_checkpoint(self.folder / name, self.state())
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint; ConfigError when it is of another network."""
+        """Go on from a checkpoint, with the rates and weight decay of the configuration.
+
+        ConfigError when it is of another network or of other trained weights.
+        """
         saved = load_checkpoint(path)
         if MobileInstConfig.from_mapping(saved.get('network', {})) != self.model.config:
             raise ConfigError(f'{path}: is of another network than the configuration describes')
@@ -142,7 +149,10 @@ class Trainer:
         self.ema.load_state_dict(saved['ema'])
         if self.step.dense is not None and saved['dense']:
             self.step.dense.load_state_dict(saved['dense'])
-        self.optimiser.load_state_dict(saved['optimiser'])
+        try:
+            restore_optimiser(self.optimiser, saved['optimiser'], ('factor', 'weight_decay'))
+        except ValueError as error:
+            raise ConfigError(f'{path}: {error}') from error
         if saved['scaler']:             # none from a machine that needs no scaling
             self.scaler.load_state_dict(saved['scaler'])
         self.iteration, self.seconds = int(saved['iteration']), float(saved['seconds'])
@@ -170,7 +180,7 @@ class Trainer:
                           desc='pool', disable=None, mininterval=5)
             pool = FeaturePool.build(self.model.backbone, loader, self.processes.device,
                                      self.precision, early)
-            train_mode(self.model, self.config.freeze)
+            train_mode(self.model, self.pretrained, self.config.freeze)
             self.folder.mkdir(parents=True, exist_ok=True)
             pool.save(path, key)
         return pool.batches(self.config.seed, self.iteration - begin, stage.iterations,
@@ -203,7 +213,7 @@ class Trainer:
                    disable=None if self.processes.first else True, mininterval=2)
         started = saved = time.monotonic()
         before = self.seconds
-        train_mode(self.model, config.freeze)
+        train_mode(self.model, self.pretrained, config.freeze)
         sums: dict[str, float] = {}
         counted, waited, over = 0, 0.0, False
         while self.iteration < end:
@@ -275,7 +285,7 @@ class Trainer:
         with self.ema.applied(self.model):
             figures = evaluate_model(self.model, self.validation, self.config.size,
                                      self.processes.device, self.precision)
-        train_mode(self.model, self.config.freeze)
+        train_mode(self.model, self.pretrained, self.config.freeze)
         if log is not None:
             log.row('evaluate', self.iteration, figures)
         tqdm.write(f'iteration {self.iteration}: ' + ', '.join(

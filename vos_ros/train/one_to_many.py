@@ -19,9 +19,12 @@ from torch.nn import functional as F
 
 from vos_ros.train.losses import check_targets
 from vos_ros.train.losses import chosen_masks
+from vos_ros.train.losses import in_void
+from vos_ros.train.losses import instance_count
 from vos_ros.train.losses import LossWeights
 from vos_ros.train.losses import mask_losses
 from vos_ros.train.losses import Match
+from vos_ros.train.losses import mean_count
 from vos_ros.train.losses import MobileInstLoss
 from vos_ros.train.losses import resize_targets
 from vos_ros.train.losses import Target
@@ -60,16 +63,14 @@ class OneToManyLoss(MobileInstLoss):
             if target.void is not None:
                 judged[i, in_void(masks[i], target.void) & (expected[i] < _SAME)] = 0
                 judged[i, found.queries] = 1
-        count = logits.new_tensor(float(sum(len(m.queries) for m in matches))).clamp(min=1)
+        count = instance_count(matches, logits.device)
         chosen = torch.cat([logits[i, m.queries] for i, m in enumerate(matches)])
         labels = torch.cat([t.labels.to(logits.device)[m.objects]
                             for t, m in zip(targets, matches, strict=True)])
         known = labels >= 0
-        losses = {'class': chosen.sum() * 0.0}
-        if known.any():
-            wanted = F.one_hot(labels[known], logits.shape[-1]).float()
-            losses['class'] = F.binary_cross_entropy_with_logits(
-                chosen[known], wanted, reduction='sum') / known.sum()
+        wanted = F.one_hot(labels[known], logits.shape[-1]).float()
+        losses = {'class': F.binary_cross_entropy_with_logits(
+            chosen[known], wanted, reduction='sum') / mean_count(known.sum(), logits.device)}
         predicted, truth = chosen_masks(
             outputs['kernels'], outputs['mask_features'], matches, resized)
         losses['dice'], losses['pixel'] = mask_losses(predicted, truth, count)
@@ -149,15 +150,6 @@ def quality_loss(logits: Tensor, wanted: Tensor) -> Tensor:
     """
     entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction='none')
     return entropy * (logits.detach().sigmoid() - wanted).abs()
-
-
-@torch.no_grad()
-def in_void(masks: Tensor, void: Tensor) -> Tensor:
-    """Tell which masks (logits [N, h, w]) lie by more than half in void [H, W], 0..1; bool [N]."""
-    small = F.interpolate(void.to(masks.device).float()[None, None], size=masks.shape[-2:],
-                          mode='area').flatten()
-    hard = (masks.flatten(1) > 0).float()
-    return hard @ small > 0.5 * hard.sum(1)
 
 
 @torch.no_grad()

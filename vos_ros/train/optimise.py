@@ -8,17 +8,40 @@ import torch
 from torch import nn
 
 from vos_ros.models.mobileinst.network import MobileInst
+from vos_ros.train.mobileinst_config import ConfigError
 from vos_ros.train.mobileinst_config import Freeze
 from vos_ros.train.mobileinst_config import Optimiser
 
+_LITE0 = 'efficientnet_lite0'
 # What the ImageNet weights cover: the rest of the backbone starts from scratch.
-_PRETRAINED = ('backbone._conv_stem', 'backbone._bn0', 'backbone._blocks')
+_IMAGENET = ('backbone._conv_stem', 'backbone._bn0', 'backbone._blocks')
 
 
-def freeze(model: MobileInst, rule: Freeze) -> None:
-    """Take the gradients off what is to stay (the pretrained part of EfficientNet-Lite0 only)."""
+def pretrained_parts(model: MobileInst, weights: bool) -> tuple[str, ...]:
+    """Return what the names of the pretrained modules begin with; () when none is.
+
+    weights: whether the backbone starts from a file, as all but EfficientNet-Lite0 must to be
+    pretrained: then all of it is but semantic injection, which classifiers lack.
+    """
+    if model.config.backbone == _LITE0:
+        return _IMAGENET
+    return tuple(f'backbone.{name}.' for name, _ in model.backbone.named_children()
+                 if weights and name != 'SIM')
+
+
+def freeze(model: MobileInst, pretrained: tuple[str, ...], rule: Freeze) -> None:
+    """Take the gradients off what is to stay, of the pretrained parts alone.
+
+    ConfigError for a rule that has nothing to hold.
+    """
+    if rule.blocks >= 0 and model.config.backbone != _LITE0:
+        raise ConfigError(f'freeze.blocks: {rule.blocks} is for {_LITE0} alone, not for '
+                          f'{model.config.backbone}')
+    if rule.depthwise and not pretrained:
+        raise ConfigError(f'freeze.depthwise: {model.config.backbone} is not pretrained; '
+                          'name its weights')
     for name, module in model.named_modules():
-        if not name.startswith(_PRETRAINED):
+        if not name.startswith(pretrained):
             continue
         block = int(name.split('.')[2]) if name.startswith('backbone._blocks.') else -1
         whole = rule.blocks >= 0 and block < rule.blocks
@@ -32,33 +55,35 @@ def freeze(model: MobileInst, rule: Freeze) -> None:
             parameter.requires_grad_(not stays)
 
 
-def train_mode(model: MobileInst, rule: Freeze) -> None:
+def train_mode(model: MobileInst, pretrained: tuple[str, ...], rule: Freeze) -> None:
     """Switch to training, the pretrained norms staying in evaluation where they are frozen."""
     model.train()
     for name, module in model.named_modules():
-        if isinstance(module, nn.BatchNorm2d) and name.startswith(_PRETRAINED):
+        if isinstance(module, nn.BatchNorm2d) and name.startswith(pretrained):
             block = int(name.split('.')[2]) if name.startswith('backbone._blocks.') else -1
             if rule.norms or (rule.blocks >= 0 and block < rule.blocks):
                 module.eval()
 
 
-def make_optimiser(modules: dict[str, nn.Module], rule: Optimiser) -> torch.optim.AdamW:
+def make_optimiser(modules: dict[str, nn.Module], pretrained: tuple[str, ...],
+                   rule: Optimiser) -> torch.optim.AdamW:
     """Group the trained parameters: pretrained or not, decayed or not (norms, biases, queries).
 
     Each group carries `factor`, its share of the rate.
     """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for prefix, module in modules.items():
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue
-            pretrained = prefix == 'model' and name.startswith(_PRETRAINED)
+            slow = prefix == 'model' and name.startswith(pretrained)
             plain = parameter.ndim < 2 or name.endswith(('queries', 'query_position'))
-            key = (rule.backbone if pretrained else 1.0, 0.0 if plain else rule.weight_decay)
-            groups.setdefault(key, []).append(parameter)
+            # Not by the settings' values, so that a run goes on with others in the same groups.
+            groups.setdefault((slow, plain), []).append(parameter)
     return torch.optim.AdamW(
-        [{'params': parameters, 'weight_decay': decay, 'factor': factor}
-         for (factor, decay), parameters in groups.items()], lr=rule.rate, fused=True)
+        [{'params': parameters, 'weight_decay': 0.0 if plain else rule.weight_decay,
+          'factor': rule.backbone if slow else 1.0}
+         for (slow, plain), parameters in groups.items()], lr=rule.rate, fused=True)
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rule: Optimiser, iteration: int,

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import fields
 import itertools
+import math
 import os
 from pathlib import Path
 import sys
@@ -27,6 +28,7 @@ from vos_ros.models.xmem.config import XMemConfig
 from vos_ros.models.xmem.network import XMem
 from vos_ros.train.checkpoint import load_checkpoint
 from vos_ros.train.checkpoint import load_tensors
+from vos_ros.train.checkpoint import restore_optimiser
 from vos_ros.train.checkpoint import save_checkpoint
 from vos_ros.train.distributed import join
 from vos_ros.train.distributed import leave
@@ -42,11 +44,13 @@ from vos_ros.train.xmem_setup import build_network
 from vos_ros.train.xmem_setup import calibrate
 from vos_ros.train.xmem_setup import freeze
 from vos_ros.train.xmem_setup import FREEZE_RULES
+from vos_ros.train.xmem_setup import network_config
 from vos_ros.train.xmem_setup import parameter_groups
 from vos_ros.train.xmem_setup import rate
 
 CHECKPOINT = 'checkpoint.pt'
 _STRIDE = 16    # of the network's coarsest maps
+_MOST_SKIPPED = 20      # more than the loss scale of half precision takes to settle
 _PARTS = ('network', 'imagenet', 'data', 'clips', 'freeze', 'train')
 _TRAIN = {
     'iterations': 10000, 'minutes': 0.0, 'stop_at': 0, 'batch': 4, 'objects': [3, 2, 1],
@@ -54,6 +58,12 @@ _TRAIN = {
     'clip_norm': 3.0, 'ema': 0.998, 'num_references': 2, 'deep_probability': 0.2,
     'dice_weight': 1.0, 'bootstrap': {}, 'norm_batches': 16, 'seed': 0, 'threads': 0, 'workers': 1,
     'log_every': 50, 'save_every': 500}
+# The bounds of those that are numbers; of others they are 0 and none.
+_BOUNDS = {
+    **dict.fromkeys(('iterations', 'batch', 'num_references', 'norm_batches', 'log_every',
+                     'save_every'), (1, math.inf)),
+    **dict.fromkeys(('warmup', 'floor', 'deep_probability'), (0, 1)),
+    **dict.fromkeys(('lr', 'clip_norm'), (1e-12, math.inf)), 'ema': (0, 0.99999)}
 _KNOWN = {'train': set(_TRAIN), 'freeze': set(FREEZE_RULES), 'data': set(DATA_SETTINGS),
           'clips': {entry.name for entry in fields(ClipConfig)}}
 
@@ -76,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         config = read_config(args.config, args.set)
         path = train(config, out, init=args.init, fresh=args.fresh, device=args.device)
-    except (OSError, ValueError, ModuleNotFoundError) as error:
+    except (OSError, ValueError, ModuleNotFoundError, FloatingPointError) as error:
         print(f'vos-ros train xmem: {error}', file=sys.stderr)
         return 1
     print(f'checkpoint: {path}')
@@ -118,6 +128,26 @@ def read_config(path: str | os.PathLike[str], changes: list[str] | None = None) 
         if isinstance(default, (int, float)) and not isinstance(value, (int, float)):
             # YAML reads 1e-4, without a point, as a text.
             raise ValueError(f'{path}: train.{key} is {value!r}, must be a number like 1.0e-4')
+        if isinstance(default, int) and not isinstance(value, int):
+            raise ValueError(f'{path}: train.{key} is {value!r}, must be a whole number')
+        low, high = _BOUNDS.get(key, (0, math.inf))
+        if isinstance(default, (int, float)) and not (
+                low <= value <= high and math.isfinite(value)):
+            most = f' and at most {high}' if high < math.inf else ''
+            raise ValueError(f'{path}: train.{key} is {value!r}, must be at least {low}{most}')
+    objects = config['train']['objects']
+    try:
+        fits = min(objects) >= 0 and 0 < sum(objects) < math.inf
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError(f'{path}: train.objects is {objects!r}, must be a list like [3, 2, 1]')
+    for kind, where, values in ((ClipConfig, '', config.get('clips') or {}),
+                                (Bootstrap, 'train.bootstrap: ', config['train']['bootstrap'])):
+        try:
+            kind(**values)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f'{path}: {where}{error}') from error
     return config
 
 
@@ -145,10 +175,16 @@ def train(
     processes = join(device)
     path = out / CHECKPOINT
     saved = load_checkpoint(path) if path.is_file() and not fresh else None
-    network = build_network(config.get('network') or {}, config.get('imagenet', True)) \
-        if saved is None else XMem(XMemConfig.from_dict(saved['network']))
-    if saved is None and init:
+    if saved is None:
+        network = build_network(config.get('network') or {}, config.get('imagenet', True))
+    else:
+        network = XMem(XMemConfig.from_dict(saved['network']))
+        if network.config != network_config(config.get('network') or {}):
+            raise ValueError(f'{path}: is of another network than the configuration describes')
+    if init and saved is None:
         load_init(network, init)
+    elif init and processes.first:
+        print(f'going on from {path}: --init {init} is not used', flush=True)
     network.to(processes.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer = ClipTrainer(network, settings['dice_weight']).to(processes.device)
@@ -161,7 +197,10 @@ def train(
         calibrate(trainer, itertools.islice(loader, settings['norm_batches']))
     run_state = _Run(config, network, trainer, processes)
     if saved:
-        run_state.restore(saved)
+        try:
+            run_state.restore(saved)
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from error
     log = RunLog(out) if processes.first else None
     for frames, labels, objects in loader:
         progress = run_state.progress()
@@ -206,6 +245,7 @@ class _Run:
         self.bootstrap = Bootstrap(**settings['bootstrap'])
         self.draw = torch.Generator()
         self.iteration = self.logged = 0        # the last: when figures were last given
+        self.skipped = 0                        # iterations in a row that changed nothing
         self.spent = 0.0
         self.begin = self.tick = time.monotonic()
         self.window: dict[str, float] = {}
@@ -226,7 +266,10 @@ class _Run:
                    self.agreed(self.seconds()) / 60 / minutes if minutes else 0.0)
 
     def step(self, frames: Tensor, labels: Tensor, objects: int, progress: float) -> None:
-        """Do one iteration; one whose gradient is not finite changes nothing."""
+        """Do one iteration; one whose gradient is not finite changes nothing.
+
+        FloatingPointError when that goes on.
+        """
         settings = self.settings
         factor = rate(progress, settings['warmup'], settings['floor'])
         for group in self.optimizer.param_groups:
@@ -239,12 +282,17 @@ class _Run:
         self.scaler.scale(losses['loss']).backward()
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.trained, settings['clip_norm'])
-        if self.scaler.is_enabled() or bool(torch.isfinite(norm)):
+        finite = bool(torch.isfinite(norm))
+        if self.scaler.is_enabled() or finite:
             self.scaler.step(self.optimizer)
             self.scaler.update()
             self.ema.update(self.network)
         self.optimizer.zero_grad(set_to_none=True)
         self.iteration += 1
+        self.skipped = 0 if finite else self.skipped + 1
+        if self.skipped >= _MOST_SKIPPED:
+            raise FloatingPointError(f'no gradient was finite in {self.skipped} iterations up to '
+                                     f'{self.iteration}: training has diverged')
         for name, value in {**losses, 'norm': norm}.items():
             self.window[name] = self.window.get(name, 0.0) + float(value.detach())
 
@@ -265,13 +313,13 @@ class _Run:
                 'scaler': self.scaler.state_dict()}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint; rates and schedule are those of the configuration."""
-        rates = [g['base_lr'] for g in self.optimizer.param_groups]
+        """Go on from a checkpoint; rates, decay and schedule are those of the configuration.
+
+        ValueError when it is of a run that trained other weights.
+        """
         self.network.load_state_dict(saved['model'])
         self.ema.load_state_dict(saved['ema'])
-        self.optimizer.load_state_dict(saved['optimizer'])
-        for group, base in zip(self.optimizer.param_groups, rates, strict=True):
-            group['base_lr'] = base
+        restore_optimiser(self.optimizer, saved['optimizer'], ('base_lr', 'weight_decay'))
         if saved['scaler']:             # none from a run on a CPU
             self.scaler.load_state_dict(saved['scaler'])
         self.iteration = self.logged = saved['iteration']

@@ -21,6 +21,12 @@ class Bootstrap:
     end: float = 0.47
     least: float = 0.15
 
+    def __post_init__(self) -> None:
+        """Check; raises ValueError naming the range."""
+        if not (0 <= self.start <= self.end and 0 < self.least <= 1):
+            raise ValueError(f'start {self.start}, end {self.end}, least {self.least}: end not '
+                             'before start, start at least 0, least above 0 and at most 1')
+
     def fraction(self, progress: float) -> float:
         """Give the fraction of pixels kept at this point of the run (0 = begin, 1 = end)."""
         if progress <= self.start:

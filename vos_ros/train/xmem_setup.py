@@ -20,11 +20,9 @@ from vos_ros.train.xmem_clip import ClipTrainer
 from vos_ros.train.xmem_loss import one_hot
 
 
-def build_network(settings: Mapping[str, Any], imagenet: str | bool = True) -> XMem:
-    """Make the network of a training configuration with its first weights.
+def network_config(settings: Mapping[str, Any]) -> XMemConfig:
+    """Read the network of a training configuration: `base` (lite or full) and changes to that.
 
-    settings: `base` (lite or full) and changes to that XMemConfig. imagenet: True for the
-    installed ImageNet weights, a path to a .pth file, or False for random ones.
     Raises ValueError naming an unknown entry.
     """
     changes = dict(settings)
@@ -32,7 +30,16 @@ def build_network(settings: Mapping[str, Any], imagenet: str | bool = True) -> X
     if base not in ('lite', 'full'):
         raise ValueError(f'network.base is {base!r}, must be lite or full')
     start = XMemConfig.lite() if base == 'lite' else XMemConfig()
-    network = XMem(XMemConfig.from_dict({**start.to_dict(), **changes}))
+    return XMemConfig.from_dict({**start.to_dict(), **changes})
+
+
+def build_network(settings: Mapping[str, Any], imagenet: str | bool = True) -> XMem:
+    """Make the network of a training configuration (`network_config`) with its first weights.
+
+    imagenet: True for the installed ImageNet weights, a path to a .pth file, or False for random
+    ones.  Raises ValueError naming an unknown entry.
+    """
+    network = XMem(network_config(settings))
     for module in network.value_encoder.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode='fan_in', nonlinearity='relu')

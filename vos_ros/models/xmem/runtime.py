@@ -28,11 +28,12 @@ FloatArray = NDArray[np.float32]
 class TorchXMem:
     """See `vos_ros.tracking.memory_network.MemoryNetwork`.
 
-    network: moved to `device` and put in evaluation mode.  digest: names the weights; computed
-    from them when not given.
+    network: moved to `device` and put in evaluation mode.  digest: names the package, and
+    weights_digest the weights; computed from the weights when not given.
     """
 
-    def __init__(self, network: XMem, device: str = 'cpu', digest: str | None = None) -> None:
+    def __init__(self, network: XMem, device: str = 'cpu', digest: str | None = None,
+                 weights_digest: str | None = None) -> None:
         """Put the network on the device."""
         self.ops = TorchOps(device)
         self.network = network.to(self.ops.device).eval()
@@ -41,6 +42,7 @@ class TorchXMem:
         self.value_dim = config.value_dim
         self.hidden_dim = config.hidden_dim
         self.digest = digest or digest_of(network.state_dict())
+        self.weights_digest = weights_digest or self.digest
 
     @torch.no_grad()
     def encode_key(self, image: FloatArray) -> EncodedFrame:
@@ -93,4 +95,4 @@ def load_torch(package: ModelPackage, device: str = 'cpu') -> TorchXMem:
         raise PackageError(f'{package.path}: has no weights, which the torch runtime needs')
     network = XMem(XMemConfig.from_dict(package.network))
     load_weights(network, load_file(package.weights), str(package.weights))
-    return TorchXMem(network, device, package.digest)
+    return TorchXMem(network, device, package.digest, package.weights_digest)
