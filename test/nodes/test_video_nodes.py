@@ -268,3 +268,15 @@ def test_overlay_says_what_it_lacks_and_waits_for_a_slow_tracker(ros, tmp_path):
         ros.until(lambda count=count: len(ros.received[written]) == count, what='a picture')
     assert overlay.interrupt() == 0
     assert json.loads(overlay.output().splitlines()[-1])['pictures'] == 3
+
+
+@pytest.mark.parametrize(('node', 'says', 'parameters'), [
+    ('overlay', '/labels cannot be had with its qos_overrides',
+     {'qos_overrides./labels.subscription.depth': -5}),
+    ('video_source', '/image/compressed cannot be had with its qos_overrides',
+     {'source': 'pattern', 'compressed': True,
+      'qos_overrides./image/compressed.publisher.depth': -5})])
+def test_overrides_that_cannot_be_are_told_in_a_line(ros, node, says, parameters):
+    process = ros.start(node, **parameters)
+    assert process.wait() == 1
+    assert says in process.output() and 'Traceback' not in process.output()

@@ -41,10 +41,8 @@ from vos_ros.tracking.engine import MemoryTracker
 from vos_ros.tracking.following import Following
 from vos_ros.tracking.memory_network import MemoryNetwork
 from vos_ros.tracking.memory_params import MemoryTrackerParams
-from vos_ros.tracking.memory_usage import memory_ceiling_bytes
 from vos_ros.tracking.picture import working_size
 from vos_ros.tracking.tracks import StepResult
-from vos_ros.tracking.xmem_step import STRIDE
 
 _MIB = 2 ** 20
 # The ceiling depends on the image's shape, which is not known before the first image.
@@ -232,13 +230,8 @@ class MemoryTrackerNode(TrackerNode):
     def _log_ceiling(self, size: tuple[int, int]) -> None:
         # Of the settings given: the budget may have the tracker at smaller ones just now.
         params = tracker_params(self.parameters.values, self._model_side)
-        network = self._following.tracker.network
-        height, width = working_size(size, params.short_side)
-        grid = -(-height // STRIDE), -(-width // STRIDE)
-        most = params.max_objects
-        one, all_of_them = (memory_ceiling_bytes(
-            params, grid, network.key_dim, network.value_dim, network.hidden_dim, count)
-            for count in (1, most))
+        tracker, most = self._following.tracker, params.max_objects
+        one, all_of_them = (tracker.ceiling_bytes(size, count, params) for count in (1, most))
         text = f'{one / _MIB:.0f} MiB for one object, {all_of_them / _MIB:.0f} MiB for ' \
             f'max_objects = {most}' if one else 'none: memory grows with every memory frame'
         text = f'ceiling of the memories at {size[1]}x{size[0]}: {text}'

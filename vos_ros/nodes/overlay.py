@@ -15,7 +15,6 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 from std_msgs.msg import Empty
@@ -28,6 +27,7 @@ from vos_ros.nodes import messages
 from vos_ros.nodes import recorder
 from vos_ros.nodes.live_parameters import LiveParameters
 from vos_ros.nodes.matcher import StampMatcher
+from vos_ros.nodes.overridable import overridable
 from vos_ros.nodes.run import NodeDone
 from vos_ros.nodes.run import run
 from vos_ros.nodes.tables import OVERLAY
@@ -76,9 +76,10 @@ class OverlayNode(Node):
         for kind, topic, key, profile in (
                 (CompressedImage if compressed else Image, name, 'image', best_effort),
                 (Image, 'labels', 'labels', reliable), (TrackArray, 'tracks', 'tracks', reliable)):
-            self.create_subscription(
-                kind, topic, partial(self._on_message, key), profile,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            with overridable(self, topic) as options:
+                self.create_subscription(
+                    kind, topic, partial(self._on_message, key), profile,
+                    qos_overriding_options=options)
             self._inputs[key] = (self.resolve_topic_name(topic),
                                  f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}')
         self.create_subscription(Latency, 'latency', self._on_latency, reliable)

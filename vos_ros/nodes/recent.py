@@ -12,12 +12,12 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
 
 from vos_ros.msg import TrackArray
 from vos_ros.nodes import images
 from vos_ros.nodes.live_parameters import Values
+from vos_ros.nodes.overridable import overridable
 from vos_ros.tracking.prompt import Prompt
 from vos_ros.tracking.prompt import PromptError
 from vos_ros.tracking.prompt import Scene
@@ -59,16 +59,17 @@ class Recent:
     """
 
     def __init__(self, node: Node, values: Values) -> None:
-        """Subscribe what the instance tracker publishes."""
+        """Subscribe what the instance tracker publishes; raise ValueError as `overridable`."""
         self.images: StampRing[Any] = StampRing(1, 0.0, 0)
         self._labels: StampRing[Any] = StampRing(1, 0.0, 0)
         self._tracks: StampRing[Any] = StampRing(1, 0.0, 0)
         self.configure(values)
         for kind, topic, ring in (
                 (Image, LABELS, self._labels), (TrackArray, TRACKS, self._tracks)):
-            node.create_subscription(
-                kind, topic, _putter(ring), QoSProfile(depth=5),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            with overridable(node, topic) as options:
+                node.create_subscription(
+                    kind, topic, _putter(ring), QoSProfile(depth=5),
+                    qos_overriding_options=options)
         self._topic = node.resolve_topic_name(LABELS)
 
     def configure(self, values: Values) -> None:

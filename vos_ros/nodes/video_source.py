@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import sys
 import threading
 import time
+from typing import Any
 
 from builtin_interfaces.msg import Time
 import cv2
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy
 from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
@@ -25,6 +25,7 @@ from std_msgs.msg import Header
 from vos_ros.msg import Latency
 from vos_ros.nodes import images
 from vos_ros.nodes.live_parameters import LiveParameters
+from vos_ros.nodes.overridable import overridable
 from vos_ros.nodes.run import NodeDone
 from vos_ros.nodes.run import NodeFailure
 from vos_ros.nodes.run import run
@@ -52,14 +53,17 @@ class VideoSourceNode(Node):
             bag_topic=value['bag_topic'])
         self._rate = value['rate'] or self._source.rate
         profile = QoSProfile(depth=5)
-        overriding = QoSOverridingOptions.with_default_policies()
-        self._images = self.create_publisher(
-            Image, 'image', profile, qos_overriding_options=overriding)
+        with overridable(self, 'image') as options:
+            self._images = self.create_publisher(
+                Image, 'image', profile, qos_overriding_options=options)
         self._infos = self.create_publisher(CameraInfo, 'camera_info', profile)
-        # Beside the images wherever these are remapped to, where subscribers look for it.
-        self._compressed = self.create_publisher(
-            CompressedImage, self.resolve_topic_name('image') + '/compressed', profile,
-            qos_overriding_options=overriding) if value['compressed'] else None
+        self._compressed: Any = None
+        if value['compressed']:
+            # Beside the images wherever these are remapped to, where subscribers look for it.
+            topic = self.resolve_topic_name('image') + '/compressed'
+            with overridable(self, topic) as options:
+                self._compressed = self.create_publisher(
+                    CompressedImage, topic, profile, qos_overriding_options=options)
         self._finished = self.create_publisher(
             Empty, '~/finished',
             QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))

@@ -269,14 +269,17 @@ class MemoryTracker:
         """Return what each store holds, with its ceiling for the present objects."""
         return MemoryUsage.of(self._core, self._largest)
 
-    def ceiling_bytes(self, frame_size: tuple[int, int], objects: int | None = None) -> int:
+    def ceiling_bytes(self, frame_size: tuple[int, int], objects: int | None = None,
+                      params: MemoryTrackerParams | None = None) -> int:
         """Return the most bytes that the memories reserve for frames (height, width).
 
-        objects: how many; `max_objects` if not given.  0 means that there is no ceiling.
+        objects: how many; `max_objects` if not given.  params: other ones than those in use.
+        0 means that there is no ceiling.
         """
-        height, width = working_size(frame_size, self._params.short_side)
+        params = params or self._params
+        height, width = working_size(frame_size, params.short_side)
         network = self.network
-        return memory_ceiling_bytes(self._params, (-(-height // 16), -(-width // 16)),
+        return memory_ceiling_bytes(params, (-(-height // 16), -(-width // 16)),
                                     network.key_dim, network.value_dim, network.hidden_dim,
                                     objects)
 

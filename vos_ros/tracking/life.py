@@ -57,7 +57,7 @@ class Track:
 
     @property
     def confirmed(self) -> bool:
-        """Return whether the track has been published."""
+        """Return whether the track has an id, which the next result publishes."""
         return self.id != _UNCONFIRMED
 
     @property
