@@ -120,10 +120,11 @@ class Governing:
                 self._node.submit_job(lambda: self._install(governor))
 
     def _fail(self, failure: str, kept: bool) -> None:
+        # The reason before what follows from it.
+        self._node.get_logger().error(failure)
         if self.governor is not None and not kept:
             self._install(None)
         self._failure = failure
-        self._node.get_logger().error(failure)
         self._prioritise(kept)
 
     def _install(self, governor: Governor | None) -> None:
