@@ -108,8 +108,8 @@ def test_what_stays_is_said_when_new_points_cannot_be_made(nices):
     node.meant = False
     set_budget(governed, 70.0)
     join()
-    assert node.lines[-2:] == ['no latency budget: back to the settings given',
-                               'no latency budget: lacks the short side 720']
+    assert node.lines[-2:] == ['no latency budget: lacks the short side 720',
+                               'no latency budget: back to the settings given']
     assert governed.budget_ms == 0 and nices[-1] == governed._nice
 
 
