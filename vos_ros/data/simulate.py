@@ -62,6 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--built', type=float, default=0.0,
                         help='share of the objects that are posts, vehicles, furniture, frames, '
                         '0..1')
+    parser.add_argument('--living', type=float, default=0.0,
+                        help='share of the objects that are people and animals, whose limbs move, '
+                        '0..1')
     parser.add_argument('--seed', type=int, default=0, help='which clips')
     parser.add_argument('--no-void', dest='void', action='store_false',
                         help='label objects of photographs on ground, wall and backdrop as '
@@ -76,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
         height, width = _pair(args.size, 'x', '--size')
         config = SimulationConfig(height, width, _pair(args.objects, '-', '--objects'),
                                   recurrent=args.long, void=VOID if args.void else None,
-                                  close=args.close, built=args.built)
+                                  close=args.close, built=args.built,
+                                  living=args.living)
         if args.frames < 1 or args.clips < 1 or args.workers < 1 or args.first < 0:
             raise ValueError('--frames, --clips and --workers: at least 1; --first: at least 0')
         settings = {'seed': args.seed, 'frames': args.frames, 'part': args.part,

@@ -16,9 +16,11 @@ from vos_ros.data.clip_looks import tone_table
 from vos_ros.data.coco import DataError
 from vos_ros.data.instances import MaskedImage
 from vos_ros.data.simulated_built import draw_built
+from vos_ros.data.simulated_living import draw_living
 from vos_ros.data.simulated_meshes import draw_primitive
 from vos_ros.data.simulated_meshes import Mesh
 from vos_ros.data.simulated_meshes import read_obj
+from vos_ros.data.simulated_paint import draw_clothes
 from vos_ros.data.simulated_paint import draw_paint
 from vos_ros.data.simulated_scene import DYNAMIC
 from vos_ros.data.simulated_scene import Role
@@ -144,9 +146,10 @@ class Cast:
 
 def cast(rng: np.random.Generator, textures: TextureBank, meshes: Sequence[Path],
          objects: tuple[int, int], twins: float, leave: float, recurrent: bool = False,
-         close: float = 0.0, built: float = 0.0) -> Cast:
+         close: float = 0.0, built: float = 0.0, living: float = 0.0) -> Cast:
     """Draw everything about a scene; the settings are those of SimulationConfig."""
-    # What `close` and `built` draw is drawn only where they are above 0: clips stay as they were.
+    # What `close`, `built` and `living` draw is drawn only where they are above 0: clips stay as
+    # they were.
     near = bool(close) and rng.random() < close
     empty = bool(rng.random() < 0.15)
     table = (float(rng.uniform(0.5, 1.1)), float(rng.uniform(0.4, 0.8))) \
@@ -178,6 +181,8 @@ def cast(rng: np.random.Generator, textures: TextureBank, meshes: Sequence[Path]
         kind = str(rng.choice(list(kinds), p=odds / odds.sum()))
         role = _role(rng, textures, meshes, kind, distance, table, empty,
                      1.0 if recurrent else leave, built)
+        if living and rng.random() < living:
+            role = _living(rng, textures, role, distance, table, empty)
         if recurrent:
             role = replace(role, swing=role.swing * (1.6, 1.6, 1.0))
         roles.append(role)
@@ -268,6 +273,22 @@ def _role(rng: np.random.Generator, textures: TextureBank, meshes: Sequence[Path
     return stand(rng, role, table) if made and not empty else role
 
 
+def _living(rng: np.random.Generator, textures: TextureBank, role: Role, distance: float,
+            table: tuple[float, float] | None, empty: bool) -> Role:
+    """Put a person or an animal in a role's place: it stands, turns or glides about upright."""
+    mesh, bones = draw_living(rng)
+    role = replace(role, mesh=mesh, bones=bones, rolls=False,
+                   texture=draw_clothes(rng, textures.skin(rng), textures.skin(rng)),
+                   size=float(np.exp(rng.uniform(np.log(0.1), np.log(0.26)))) * distance)
+    if empty:
+        kind = role.kind if role.kind in ('wander', 'turn', 'pass') else 'turn'
+        return replace(role, kind=kind, spin=role.spin * 0.5)
+    role = stand(rng, role, table)
+    # Bones do not fall: none of it is left to physics.
+    spin = np.array([0.0, 0.0, rng.normal(0, 1.2)])
+    return replace(role, kind='turn' if role.kind == 'rest' else role.kind, spin=spin)
+
+
 def _twin(rng: np.random.Generator, role: Role, distance: float,
           table: tuple[float, float] | None) -> Role:
     """Make a look-alike that starts beside another object, of nearly or just the same size."""
@@ -276,8 +297,13 @@ def _twin(rng: np.random.Generator, role: Role, distance: float,
     kind = role.kind
     if kind in DYNAMIC and rng.random() < 0.5:
         kind = 'rest'
+    bones = role.bones
+    if bones:
+        # Each at its own moment.
+        later = float(rng.uniform(0, 6))
+        bones = tuple(replace(bone, phase=bone.phase + bone.pace * later) for bone in bones)
     twin = replace(
-        role, kind=kind, start=role.start + np.append(aside, 0),
+        role, kind=kind, bones=bones, start=role.start + np.append(aside, 0),
         size=role.size * float(rng.choice([1.0, rng.uniform(0.9, 1.1)])),
         turn=rng.uniform(0, 2 * math.pi, 3), spin=role.spin * float(rng.uniform(-1, 1)),
         pace=role.pace * rng.uniform(0.8, 1.2, 3), phase=rng.uniform(0, 2 * math.pi, 3))

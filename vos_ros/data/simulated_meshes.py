@@ -172,8 +172,11 @@ class Part:
     patch: int = 0
 
 
-def join(parts: Sequence[Part]) -> Mesh:
-    """Put parts together; each may reach into others. ValueError when there is none."""
+def assemble(parts: Sequence[Part]) -> tuple[F64, F64, F64]:
+    """Put parts together; each may reach into others. ValueError when there is none.
+
+    Returns corners, normals and texture places as a Mesh has them, but in the parts' lengths.
+    """
     if not parts:
         raise ValueError('no parts')
     corners, normals, places = [], [], []
@@ -188,10 +191,14 @@ def join(parts: Sequence[Part]) -> Mesh:
         # A margin keeps its neighbours' colours off a part's edges.
         places.append((np.array([part.patch % 2, part.patch // 2])
                        + 0.04 + 0.92 * inside) / 2)
-    points = np.concatenate(corners)
+    return np.concatenate(corners), np.concatenate(normals), np.concatenate(places)
+
+
+def join(parts: Sequence[Part]) -> Mesh:
+    """Make one mesh of parts; each may reach into others. ValueError when there is none."""
+    points, normals, places = assemble(parts)
     points = points - (points.max(0) + points.min(0)) / 2
-    return Mesh(points / np.linalg.norm(points, axis=1).max(), np.concatenate(normals),
-                np.concatenate(places))
+    return Mesh(points / np.linalg.norm(points, axis=1).max(), normals, places)
 
 
 def rotation(angles: Sequence[float] | F64) -> F64:

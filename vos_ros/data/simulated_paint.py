@@ -1,6 +1,6 @@
 # Copyright 2026 vos_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Paint for built things: plain colours, bands, and grids of darker rectangles.
+"""Paint for built things and clothes for living ones: colours, bands, grids, photographs.
 
 A texture has four quarters, one for each kind of part; `vos_ros.data.simulated_meshes.join` lays
 parts on them.
@@ -59,6 +59,34 @@ def draw_paint(rng: np.random.Generator, photo: U8 | None = None) -> U8:
     # Texture places count from the lower edge.
     return np.ascontiguousarray(np.concatenate(
         [np.concatenate([quarters[DARK], panel], 1), np.concatenate(quarters[:2], 1)]))
+
+
+def draw_clothes(rng: np.random.Generator, coat: U8, other: U8) -> U8:
+    """Paint a texture for a living thing, [256, 256, 3].
+
+    coat, other: photographs that its two large surfaces show in half of the cases, [h, w, 3]; the
+    rest is plain, striped, or takes a photograph's grain.
+    """
+    quarters = []
+    for photo in (coat, other):
+        cloth = plain(rng)
+        kind = float(rng.random())
+        shown = np.asarray(cv2.resize(photo, (_SIDE, _SIDE)), np.uint8)
+        if kind < 0.45:
+            cloth = shown
+        elif kind < 0.65:
+            grain = (shown - shown.mean((0, 1))) * rng.uniform(0.1, 0.5)
+            cloth = np.asarray((cloth + grain).clip(0, 255), np.uint8)
+        elif kind < 0.8:
+            _stripe(rng, cloth, draw_colour(rng))
+        quarters.append(cloth)
+    # Skin: from dark brown to pink; or the colour of anything, as gloves, paws and helmets have.
+    skin = np.array([225.0, 180.0, 150.0]) * rng.uniform(0.3, 1.08) + rng.normal(0, 6, 3) \
+        if rng.random() < 0.75 else draw_colour(rng)
+    bare = plain(rng, skin.clip(0, 255))
+    dark = plain(rng, (rng.uniform(10, 90) + rng.normal(0, 8, 3)).clip(0, 255))
+    return np.ascontiguousarray(np.concatenate(
+        [np.concatenate([dark, bare], 1), np.concatenate(quarters, 1)]))
 
 
 def _stripe(rng: np.random.Generator, quarter: U8, colour: F64) -> None:

@@ -11,7 +11,10 @@ from types import ModuleType
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
+from vos_ros.data.simulated_living import Bone
+from vos_ros.data.simulated_living import place_bones
 from vos_ros.data.simulated_meshes import Mesh
 from vos_ros.data.simulated_view import FLOOR
 from vos_ros.data.simulated_view import Lens
@@ -52,6 +55,7 @@ class Role:
     swing, pace, phase: a kinematic path's half widths (metres), radians a second, radians; [3].
     restless: how often a second a resting object is given a push. rolls: is round.
     upright: is built to stand; its look-alikes do too.
+    bones: of a living thing, which moves them; `mesh` is then the whole of it with straight limbs.
     """
 
     mesh: Mesh
@@ -68,6 +72,7 @@ class Role:
     restless: float = 0.3
     rolls: bool = False
     upright: bool = False
+    bones: tuple[Bone, ...] = ()
 
 
 class World:
@@ -91,6 +96,8 @@ class World:
         bullet.setGravity(0, 0, 0 if empty else -9.81, physicsClientId=client)
         if not empty:
             self._build_ground()
+        # Bones touch nothing; they are put in their places whenever somebody looks.
+        self._bones: list[list[int]] = []
         self.bodies = [self._build(role, folder / f'{number}.png')
                        for number, role in enumerate(self.roles)]
 
@@ -103,9 +110,7 @@ class World:
     def _build_ground(self) -> None:
         bullet, client = self._bullet, self._client
         shape = bullet.createCollisionShape(bullet.GEOM_PLANE, physicsClientId=client)
-        # A body without a visual shape would be drawn in its collision shape.
-        dot = bullet.createVisualShape(bullet.GEOM_BOX, halfExtents=(1e-6, 1e-6, 1e-6),
-                                       visualFramePosition=(0, 0, -50), physicsClientId=client)
+        dot = self._nothing()
         floor = FLOOR if self._table is not None else 0.0
         parts = [bullet.createMultiBody(0, shape, dot, (0, 0, floor), physicsClientId=client)]
         if self._table is not None:
@@ -118,13 +123,22 @@ class World:
             bullet.changeDynamics(part, -1, lateralFriction=0.6, restitution=0.5,
                                   physicsClientId=client)
 
+    def _nothing(self) -> int:
+        """Make a visual shape that is not seen: without one a body is drawn as it collides."""
+        return int(self._bullet.createVisualShape(
+            self._bullet.GEOM_BOX, halfExtents=(1e-6, 1e-6, 1e-6),
+            visualFramePosition=(0, 0, -50), physicsClientId=self._client))
+
+    def _visual(self, mesh: Mesh, size: float) -> int:
+        points = mesh.corners * size
+        return int(self._bullet.createVisualShape(
+            self._bullet.GEOM_MESH, vertices=points.tolist(), normals=mesh.normals.tolist(),
+            uvs=mesh.places.tolist(), indices=list(range(len(points))),
+            rgbaColor=(1, 1, 1, 1), physicsClientId=self._client))
+
     def _build(self, role: Role, file: Path) -> int:
         bullet, client = self._bullet, self._client
-        points = role.mesh.corners * role.size
-        visual = bullet.createVisualShape(
-            bullet.GEOM_MESH, vertices=points.tolist(), normals=role.mesh.normals.tolist(),
-            uvs=role.mesh.places.tolist(), indices=list(range(len(points))),
-            rgbaColor=(1, 1, 1, 1), physicsClientId=client)
+        visual = self._nothing() if role.bones else self._visual(role.mesh, role.size)
         collision = -1
         if role.kind in DYNAMIC or not self._empty:
             collision = bullet.createCollisionShape(
@@ -136,7 +150,11 @@ class World:
             bullet.getQuaternionFromEuler(role.turn.tolist()), physicsClientId=client))
         cv2.imwrite(str(file), cv2.cvtColor(role.texture, cv2.COLOR_RGB2BGR))
         texture = bullet.loadTexture(str(file), physicsClientId=client)
-        bullet.changeVisualShape(body, -1, textureUniqueId=texture, physicsClientId=client)
+        bones = [int(bullet.createMultiBody(0, -1, self._visual(bone.mesh, role.size),
+                                            physicsClientId=client)) for bone in role.bones]
+        self._bones.append(bones)
+        for part in bones or [body]:
+            bullet.changeVisualShape(part, -1, textureUniqueId=texture, physicsClientId=client)
         if mass:
             bullet.changeDynamics(
                 body, -1, lateralFriction=0.4, restitution=0.35, linearDamping=0.02,
@@ -221,15 +239,33 @@ class World:
             out.append((np.asarray(place), np.asarray(matrix).reshape(3, 3)))
         return out
 
+    def _pieces(self) -> list[list[tuple[Mesh, F64, F64]]]:
+        """Return what each object is made of: meshes, their places and rotations."""
+        out = []
+        for role, (place, turn) in zip(self.roles, self.states(), strict=True):
+            pieces = [(role.mesh, place, turn)]
+            if role.bones:
+                pieces = [(bone.mesh, place + turn @ at * role.size, turn @ way)
+                          for bone, (at, way) in zip(role.bones, place_bones(
+                              role.bones, self.seconds), strict=True)]
+            out.append(pieces)
+        return out
+
     def triangles(self) -> list[F64]:
         """Return each object's triangles in the world, [n, 3, 3]."""
-        return [(role.mesh.corners * role.size @ turn.T + place).reshape(-1, 3, 3)
-                for role, (place, turn) in zip(self.roles, self.states(), strict=True)]
+        return [np.concatenate([mesh.corners * role.size @ turn.T + place
+                                for mesh, place, turn in pieces]).reshape(-1, 3, 3)
+                for role, pieces in zip(self.roles, self._pieces(), strict=True)]
 
     def render(self, lens: Lens, pose: Pose, light: Light, shift: Sequence[float] = (0.0, 0.0),
                ) -> tuple[U8, NDArray[np.int32], NDArray[np.float32]]:
         """Draw the objects: colours [H, W, 3], role numbers [H, W] (-1 = none), depth buffer."""
         bullet = self._bullet
+        for bones, pieces in zip(self._bones, self._pieces(), strict=True):
+            for bone, (_, place, turn) in zip(bones, pieces, strict=False):
+                bullet.resetBasePositionAndOrientation(
+                    bone, place.tolist(), Rotation.from_matrix(turn).as_quat().tolist(),
+                    physicsClientId=self._client)
         # The renderer samples a pixel at its lower left corner instead of its centre.
         shift = (shift[0] - 0.5, shift[1] + 0.5)
         _, _, rgb, depth, body = bullet.getCameraImage(
@@ -240,7 +276,9 @@ class World:
             physicsClientId=self._client)
         rgb = np.asarray(rgb, np.uint8).reshape(lens.height, lens.width, 4)[..., :3]
         body = np.asarray(body, np.int32).reshape(lens.height, lens.width)
-        table = np.full(max(self.bodies, default=0) + 2, -1, np.int32)
-        table[self.bodies] = np.arange(len(self.bodies))
+        table = np.full(max(self.bodies, default=0) + sum(map(len, self._bones)) + 2, -1,
+                        np.int32)
+        for number, (whole, bones) in enumerate(zip(self.bodies, self._bones, strict=True)):
+            table[[whole, *bones]] = number
         body = table[np.where((body < 0) | (body >= len(table)), -1, body)]
         return rgb, body, np.asarray(depth, np.float32).reshape(lens.height, lens.width)

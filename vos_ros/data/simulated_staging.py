@@ -115,7 +115,7 @@ def _enlarge(rng: np.random.Generator, role: Role, distance: float, empty: bool)
         if empty and not role.upright:
             spin += rng.normal(0, 0.1, 3)
     texture = role.texture
-    if not role.upright and rng.random() < 0.4:
+    if not role.upright and not role.bones and rng.random() < 0.4:
         texture = plain(rng)
     return replace(role, size=size, kind=kind, swing=swing, velocity=velocity, spin=spin,
                    pace=rng.uniform(0.3, 1.0, 3), restless=0.0, texture=texture)

@@ -57,6 +57,7 @@ class SimulationConfig:
     close: share of the scenes in which one to three objects are large and close, often cut by
         the picture's border.
     built: share of the objects that are built things: posts, vehicles, furniture, frames.
+    living: share of the objects that are people and animals, whose limbs move.
     """
 
     height: int = 288
@@ -70,6 +71,7 @@ class SimulationConfig:
     void: int | None = None
     close: float = 0.0
     built: float = 0.0
+    living: float = 0.0
 
     def __post_init__(self) -> None:
         """Check; raises ValueError naming the setting and its range."""
@@ -79,7 +81,7 @@ class SimulationConfig:
             raise ValueError(f'objects {self.objects}: from 1 to 60, the fewest first')
         if self.void is not None and not self.objects[1] < self.void <= 255:
             raise ValueError(f'void {self.void}: above the most objects, at most 255')
-        for name in ('twins', 'leave', 'close', 'built'):
+        for name in ('twins', 'leave', 'close', 'built', 'living'):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f'{name} {getattr(self, name)}: from 0 to 1')
 
@@ -93,7 +95,7 @@ class SimulatedClip:
         rng = np.random.default_rng(seed)
         self.config, self.frames = config, frames
         self._cast: Cast = cast(rng, textures, meshes, config.objects, config.twins, config.leave,
-                                config.recurrent, config.close, config.built)
+                                config.recurrent, config.close, config.built, config.living)
         self._steps = round(STEPS / float(rng.choice([10, 12, 15, 20, 24, 30])))
         view = float(rng.uniform(0.75, 1.25))
         self._lens = Lens(config.height, config.width,
