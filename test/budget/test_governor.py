@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The governor on a simulated board: within the budget, quick after load, still when steady."""
 
+from dataclasses import replace
 from itertools import pairwise
 import random
 
@@ -241,6 +242,17 @@ def test_a_governor_goes_on_with_what_another_one_has_learnt(p50):
     small = Governor(ladder({192: 11.0, 128: 5.5}), p50, timed=False)
     small.follow(start, 0.0)
     assert small.point.heavy_ms == start.point.heavy_ms
+    # Nor is a kind of frame given up that came with it: all of one size are as dear on keyframes.
+    many = ladder(motion=True, late=True)
+    late = Governor(many, p50, timed=False)
+    late.index = 3
+    assert late.point.late and late.point.light_kind
+    more = Governor(ladder(motion=True, late=True, max_skip=2), p50, timed=False)
+    more.follow(late, 0.0)
+    assert more.point == late.point
+    other = Governor([replace(point, settings={}) for point in many], p50, timed=False)
+    other.follow(late, 0.0)
+    assert other.point.late and other.point.light_ms <= late.point.light_ms
     assert Governor(ladder(), p50).same(start) and not generous.same(start)
 
 

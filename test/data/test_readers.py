@@ -151,6 +151,8 @@ def test_youtube_vis_crowds_are_no_track(tmp_path):
     assert data.track_classes(0) == [1]
     assert np.array_equal(data.crowd(0, 1), draw_disc((64, 96), (76, 32), 10) > 0)
     assert not data.crowd(0, 3).any()
+    (kind, mask), = data.crowds(0, 1).items()
+    assert kind == 0 and np.array_equal(mask, data.crowd(0, 1)) and not data.crowds(0, 3)
 
 
 def test_cutouts_are_the_instances(tmp_path):

@@ -109,6 +109,23 @@ def test_a_scene_of_living_things_has_one_id_for_all_of_each(tmp_path):
     assert seen >= 6 and moved >= 2
 
 
+def test_living_things_are_not_left_to_physics_and_stay_where_they_turn():
+    from vos_ros.data.simulated_scene import KINEMATIC
+    from vos_ros.data.simulated_video import SimulatedVideo
+    from vos_ros.data.simulated_video import SimulationConfig
+    kinds = set()
+    for close in (0.0, 1.0):
+        video = SimulatedVideo(photographs(), [], SimulationConfig(48, 64, (1, 4), living=1.0,
+                                                                   close=close))
+        for seed in range(60):
+            for role in video.clip(seed, 1)._cast.roles:
+                if role.bones:
+                    assert role.kind in KINEMATIC
+                    assert role.kind == 'pass' or not role.velocity.any()
+                    kinds.add(role.kind)
+    assert kinds == set(KINEMATIC)
+
+
 @pytest.mark.parametrize('share', [-0.1, 1.5])
 def test_a_share_out_of_range_is_named(share):
     from vos_ros.data.simulated_video import SimulationConfig

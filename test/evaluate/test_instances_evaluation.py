@@ -94,6 +94,23 @@ def test_wrong_classes_count_only_without_classes(tmp_path):
     assert figures['agnostic_AP50'] == pytest.approx(1)
 
 
+def test_without_classes_a_file_may_have_fewer_than_the_network(tmp_path):
+    folder, path = coco_folder(tmp_path)
+    content = json.loads(path.read_text())
+    content['categories'] = content['categories'][:1]
+    for annotation in content['annotations']:
+        annotation['category_id'] = content['categories'][0]['id']
+    path.write_text(json.dumps(content))
+    data = CocoImages(folder, path)
+    answers = oracle(data)
+
+    def many(image):
+        out = answers(image)
+        return out._replace(logits=np.pad(out.logits, ((0, 0), (3, 5)), constant_values=-6))
+    figures = evaluate_masks(many, data, SIZE, agnostic=True)
+    assert figures['agnostic_AP50'] == pytest.approx(1) and figures['detections'] == 12
+
+
 def test_a_network_that_finds_nothing_scores_nothing(tmp_path):
     data = CocoImages(*coco_folder(tmp_path), classes=('person', 'animal'))
     figures = evaluate_masks(oracle(data, objectness=-30.0), data, SIZE)

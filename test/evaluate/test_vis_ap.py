@@ -70,6 +70,19 @@ def test_the_class_is_the_one_that_it_was_most_and_the_score_a_mean():
         vis_ap([wrong, VideoTracks()], agnostic=False)
 
 
+def test_a_crowd_of_one_class_excuses_none_of_another():
+    truth, found = strip(1, 2, 0), strip(1, 2, 3)
+    people = strip(0, 0, 1) > 0
+    of = {}
+    for kind in (0, 1):
+        gathered = VideoTracks({1: 0, 2: 1})
+        gathered.add(truth, found, tracks(found, (0, 1, kind), (0.9, 0.5, 0.8)), people,
+                     {0: people})
+        of[kind] = vis_ap([gathered], agnostic=False)['VIS_AP'], vis_ap([gathered])['VIS_AP']
+    assert of == {0: (pytest.approx(1), pytest.approx(1)), 1: (pytest.approx(0.75),
+                                                               pytest.approx(1))}
+
+
 def test_what_lies_in_void_is_left_out():
     truth, found, void = strip(1, 0, 0), strip(2, 1, 0), strip(0, 1, 1)
     without = vis_ap([video([(truth, found)] * 3)])

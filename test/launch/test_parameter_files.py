@@ -33,6 +33,15 @@ def test_a_node_gets_what_rcl_gives_it(tmp_path, tree, plain, robot, deep):
             for namespace in ('', '/robot', '/a/robot')] == [plain, robot, deep]
 
 
+@pytest.mark.parametrize(('tree', 'expected'), [
+    ({'/**': entry(2), 'robot': {'overlay': entry(1)}}, 1),
+    ({'/**': entry(2), '/robot/*': entry(1)}, None), ({'overlay': entry(1)}, None)])
+def test_what_is_said_by_name_alone(tmp_path, tree, expected):
+    path = tmp_path / 'mine.yaml'
+    path.write_text(yaml.safe_dump(tree, sort_keys=False))
+    assert parameters_of(str(path), '/robot/overlay', wild=False).get('p') == expected
+
+
 @pytest.mark.parametrize('text', [
     'image_transport: raw', '/**:\n  ros__parameters:', '- 1', 'a: [', '/**:'])
 def test_what_is_no_parameter_file_is_named(tmp_path, text):

@@ -36,7 +36,7 @@ def generate_test_description():
     # Keyed by the tracker's name, as many write it: the recorder must hear of it all the same.
     (folder / 'mine.yaml').write_text(yaml.safe_dump({'instance_tracker': {'ros__parameters': {
         'model_path': str(folder / 'tiny'), 'threads': 3, 'image_transport': 'compressed',
-        'use_sim_time': True}}}))
+        'use_sim_time': True}}, 'overlay': {'ros__parameters': {'use_sim_time': False}}}))
     share = FindPackageShare('vos_ros').perform(launch.LaunchContext())
     return launch.LaunchDescription([
         IncludeLaunchDescription(
@@ -58,7 +58,8 @@ class TestUsersFile(unittest.TestCase):
             for name, expected in (
                     ('instance_tracker', {'threads': 3, 'image_transport': 'compressed',
                                           'use_sim_time': True}),
-                    ('overlay', {'image_transport': 'compressed', 'use_sim_time': True})):
+                    # What it is told by its own name counts more.
+                    ('overlay', {'image_transport': 'compressed', 'use_sim_time': False})):
                 client = node.create_client(GetParameters, f'/{name}/get_parameters')
                 self.assertTrue(client.wait_for_service(60.0), name)
                 future = client.call_async(GetParameters.Request(names=list(expected)))

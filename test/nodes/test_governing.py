@@ -144,6 +144,41 @@ def test_a_budget_that_failed_is_told_and_tried_again(nices):
     assert governed.unmet == '' and governed.status()['unmet'] == 'nothing'
 
 
+def test_a_try_that_waits_is_made_after_one_that_failed(nices):
+    node = Node()
+    governed = Governing(node)
+    set_budget(governed, 0.0, wait=True)
+    node.refusal = 'lacks the short side 720'
+    set_budget(governed, 40.0)
+    assert node.entered.wait(5)
+    # Meanwhile images of another size come.
+    governed.renew({'latency_budget_ms': 40.0})
+    first = node.operating_points
+
+    def second(values):
+        node.refusal = None
+        return first(values)
+
+    node.operating_points = second
+    node.open.set()
+    join()
+    assert governed.budget_ms == 40 and governed.unmet == ''
+    assert not any('lacks' in line for line in node.lines)
+
+
+def test_a_priority_that_is_refused_is_told_without_new_points(nices, monkeypatch):
+    node = Node()
+    node.open.set()
+    governed = Governing(node)
+    set_budget(governed, 40.0, wait=True)
+    monkeypatch.setattr(governing, 'set_nice', lambda nice: f'nice {nice} was refused')
+    node.parameters['budget_nice'] = -15
+    governed.renew({'latency_budget_ms': 40.0})
+    join()
+    assert governed.budget_ms == 40
+    assert 'nice -15 was refused' in node.lines[-1]
+
+
 def published(governed, ms):
     return governed.published({'wait': 0.0, 'receive': 1.0, 'network': ms}, ms, ms + 1, True)
 

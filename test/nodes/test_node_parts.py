@@ -121,6 +121,8 @@ def test_a_disk_that_fills_ends_the_video_and_is_told_once(tmp_path, monkeypatch
             told.append(str(error))
     assert len(told) == 1 and 'video.mp4: the disk is full' in told[0]
     recorder.close()
+    summary = recorder.summary()
+    assert (summary['pictures'], summary['in_video'], recorder.recording) == (40, 30, False)
     assert cv2.VideoCapture(str(tmp_path / 'video.mp4')).get(cv2.CAP_PROP_FRAME_COUNT) == 30
     assert (tmp_path / 'sheet.png').is_file()
 

@@ -270,6 +270,19 @@ def test_overlay_says_what_it_lacks_and_waits_for_a_slow_tracker(ros, tmp_path):
     assert json.loads(overlay.output().splitlines()[-1])['pictures'] == 3
 
 
+@pytest.mark.parametrize(('node', 'topic', 'others', 'kind', 'parameters'), [
+    ('overlay', '/labels', ['/tracks', '/latency'], 'subscription', {}),
+    ('video_source', '/image', ['/image/compressed', '/camera_info'], 'publisher',
+     {'source': 'pattern', 'compressed': True})])
+def test_an_override_is_of_its_topic_alone(ros, node, topic, others, kind, parameters):
+    ros.start(node, **parameters, **{f'qos_overrides.{topic}.{kind}.reliability': 'best_effort'})
+    ask = ros.node.get_publishers_info_by_topic if kind == 'publisher' \
+        else ros.node.get_subscriptions_info_by_topic
+    ros.until(lambda: all(ask(name) for name in [topic, *others]), 20, 'the topics')
+    assert [[end.qos_profile.reliability.name for end in ask(name)]
+            for name in [topic, *others]] == [['BEST_EFFORT'], ['RELIABLE'], ['RELIABLE']]
+
+
 @pytest.mark.parametrize(('node', 'says', 'parameters'), [
     ('overlay', '/labels cannot be had with its qos_overrides',
      {'qos_overrides./labels.subscription.depth': -5}),

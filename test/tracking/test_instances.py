@@ -78,16 +78,17 @@ def test_gone_too_long_is_removed_once_and_comes_back_as_another():
     assert states(results[30]) == {2: TrackState.NEW}
 
 
+class Apart(Scene):
+    """Discs that do not hide each other."""
+
+    def masks(self):
+        rows, columns = np.mgrid[:24, :32]
+        return np.array([np.clip(2 * (disc.radius - np.hypot(
+            rows - disc.at(self.frame)[0], columns - disc.at(self.frame)[1])), -8, 8)
+            for disc in self.discs], np.float32)
+
+
 def test_two_tracks_do_not_coast_on_the_same_place():
-    class Apart(Scene):
-        """Discs that do not hide each other."""
-
-        def masks(self):
-            rows, columns = np.mgrid[:24, :32]
-            return np.array([np.clip(2 * (disc.radius - np.hypot(
-                rows - disc.at(self.frame)[0], columns - disc.at(self.frame)[1])), -8, 8)
-                for disc in self.discs], np.float32)
-
     a, b = kernels(2)
     scene = Apart([
         Disc(a, still(12, 16), radius=5, seen=lambda t: t < 3),
@@ -96,6 +97,18 @@ def test_two_tracks_do_not_coast_on_the_same_place():
     assert (results[3].tracks.areas > 0).all()
     assert sorted(results[-1].tracks.areas > 0) == [False, True]
     assert sorted(states(results[-1]).values()) == [TrackState.TRACKED, TrackState.LOST]
+
+
+def test_what_coasted_out_keeps_nobody_from_coasting():
+    a, b = kernels(2)
+    # The surer one coasts for three keyframes and is hidden on the next, on which the other one,
+    # on its place by then, is missed.
+    scene = Apart([
+        Disc(a, still(12, 16), radius=5, seen=lambda t: t < 3),
+        Disc(b, lambda t: (12, 21 if t < 6 else 17), radius=5, score=0.7, seen=lambda t: t != 6)])
+    results = run(InstanceTracker(scene, replace(QUICK, coast_keyframes=3)), 8)
+    shown = [(result.tracks.areas > 0).tolist() for result in results]
+    assert shown == [[True, True]] * 6 + [[False, True]] * 2
 
 
 def test_flickering_detection_coasts_on_its_kernel():

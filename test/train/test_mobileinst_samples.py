@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from vos_ros.data.coco import DataError
 from vos_ros.data.simulate import write_clip
 from vos_ros.train.distributed import join
 from vos_ros.train.mobileinst_config import ConfigError
@@ -25,6 +26,7 @@ from vos_ros.train.mobileinst_data import ImageSamples
 from vos_ros.train.mobileinst_data import load_material
 from vos_ros.train.mobileinst_data import make_target
 from vos_ros.train.mobileinst_data import Material
+from vos_ros.train.mobileinst_data import select
 from vos_ros.train.mobileinst_trainer import Trainer
 
 
@@ -107,6 +109,44 @@ def test_clips_from_a_youtube_vis_folder_show_two_frames_and_their_masks(config,
         ways.add(bool(middles[0][1] < middles[1][1]))
     assert np.abs(4 * np.mean(shifts, 0)).max() < 0.1       # input pixels
     assert len(ways) == 2
+
+
+def test_crowds_of_a_youtube_vis_folder_are_void(config, tmp_path):
+    frames, annotations = ytvis_folder(tmp_path, shape=(144, 216))
+    content = json.loads(annotations.read_text())
+    content['annotations'][1]['iscrowd'] = 1
+    annotations.write_text(json.dumps(content))
+    config = replace(config, classes=('person', 'dog'), size=(128, 192),
+                     video=VideoData(str(frames), str(annotations)))
+    clips = ClipSamples(Material((), ()), config, Stage('clips', gap=2))
+    apart = []
+    for index in range(20):
+        for image, target in clips[index]:
+            blue = (image[2::4, 2::4, 2] > 145) & (image[2::4, 2::4, 1] < 80)
+            if blue.sum() > 8:
+                void = target.void.numpy() / 255
+                assert 0.6 < void.sum() / blue.sum() < 1.6
+                apart.append(centre(void) - centre(np.float32(blue)))
+    assert len(apart) > 8 and np.abs(np.mean(apart, 0)).max() < 0.25
+
+
+@pytest.mark.parametrize(('name', 'says'), [('a b.png', ''), ('missing.png', 'has no image')])
+def test_a_list_of_images_is_of_those_that_are_there(tmp_path, name, says):
+    config = tiny_training(tmp_path / 'coco')
+    file = Path(config.train.annotations)
+    content = json.loads(file.read_text())
+    first = content['images'][0]
+    folder = Path(config.train.images)
+    (folder / first['file_name']).rename(folder / 'a b.png')
+    first['file_name'] = 'a b.png'
+    file.write_text(json.dumps(content))
+    (tmp_path / 'only.txt').write_text(f'{name}\n')
+    data = replace(config.train, only=str(tmp_path / 'only.txt'), hold_out=0)
+    if says:
+        with pytest.raises(DataError, match=f'only.txt: .* {says} {name}'):
+            select(data, (), validation=False)
+    else:
+        assert [e['file_name'] for e in select(data, (), validation=False).images] == ['a b.png']
 
 
 def centre(mask):

@@ -128,7 +128,7 @@ class Governor:
         """Go on from a governor of other points or another budget, with what it has learnt.
 
         The reference costs of both must be of one scale.  Begins at the best point that its
-        frames promise to fit; without frames at the best one that is no dearer than its own.
+        frames promise to fit; without frames at its own, or at the best one that is no dearer.
         """
         self._past = old._past
         same = self.budget_ms == old.budget_ms
@@ -147,8 +147,13 @@ class Governor:
         if traces:
             self.index = self._choose(candidates, traces, _SHARE)
         else:
-            self.index = next((i for i, point in enumerate(self.points)
-                               if point.heavy_ms <= old.point.heavy_ms), len(self.points) - 1)
+            own = old.point
+            alike = [i for i, point in enumerate(self.points)
+                     if (point.settings, point.light_kind, point.late)
+                     == (own.settings, own.light_kind, own.late)]
+            cheap = [i for i, point in enumerate(self.points) if point.heavy_ms <= own.heavy_ms
+                     and point.light_ms <= own.light_ms and point.late >= own.late]
+            self.index = (alike + cheap + [len(self.points) - 1])[0]
         if same and self.point.settings == old.point.settings:
             self.unmet, self._came_from = old.unmet, old._came_from
             self._at_point, self._skipped = old._at_point, old._skipped

@@ -47,15 +47,25 @@ def held_out(image_id: int, parts: int = 5) -> bool:
     return zlib.crc32(str(image_id).encode()) % parts == 0
 
 
-def read_names(path: str | os.PathLike[str]) -> list[str]:
-    """Read a list of file names, one a line; DataError naming the list if it is not one."""
+def read_names(path: str | os.PathLike[str], annotations: str | os.PathLike[str],
+               there: Collection[str]) -> list[str]:
+    """Read a list of file names, one a line.
+
+    there: the images of the COCO file `annotations`.  DataError naming the list if it is not one,
+    or names an image that is not there.
+    """
     try:
         lines = Path(path).read_text(encoding='utf-8').splitlines()
     except OSError as error:
         raise DataError(f'{path}: no such list of images') from error
     except UnicodeDecodeError as error:
         raise DataError(f'{path}: is not a list of images in UTF-8 ({error})') from error
-    return [line.strip() for line in lines if line.strip()]
+    names = [line.strip() for line in lines if line.strip()]
+    missing = [name for name in names if name not in there]
+    if missing:
+        raise DataError(f'{path}: {Path(annotations).name} has no image {", ".join(missing[:3])}'
+                        + (f' and {len(missing) - 3} more' if len(missing) > 3 else ''))
+    return names
 
 
 def class_map(coco: COCO, classes: Sequence[str], used: Collection[int]) -> dict[int, int]:

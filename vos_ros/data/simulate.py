@@ -28,6 +28,8 @@ from tqdm import tqdm
 from vos_ros.data.coco import CocoImages
 from vos_ros.data.coco import DataError
 from vos_ros.data.coco import held_out
+from vos_ros.data.coco import load_coco
+from vos_ros.data.coco import read_names
 from vos_ros.data.instances import SUPERCATEGORIES
 from vos_ros.data.simulated_casting import list_meshes
 from vos_ros.data.simulated_scene import pybullet
@@ -165,7 +167,8 @@ def write_clip(out: Path, name: str, frames: Iterable[tuple[NDArray[np.uint8],
 def _video(data: Path, annotations: Path, part: str, keep: Path | None,
            config: SimulationConfig) -> SimulatedVideo:
     """Read the material once a process."""
-    names = None if keep is None else set(keep.read_text(encoding='utf-8').split())
+    names = None if keep is None else set(read_names(
+        keep, annotations, {e['file_name'] for e in load_coco(annotations).dataset['images']}))
     images = CocoImages(data, annotations, SUPERCATEGORIES, names)
     if part != 'all':
         images.images = [i for i in images.images if held_out(i['id']) == (part != 'train')]

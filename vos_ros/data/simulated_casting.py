@@ -281,8 +281,10 @@ def _living(rng: np.random.Generator, textures: TextureBank, role: Role, distanc
                    texture=draw_clothes(rng, textures.skin(rng), textures.skin(rng)),
                    size=float(np.exp(rng.uniform(np.log(0.1), np.log(0.26)))) * distance)
     if empty:
-        kind = role.kind if role.kind in ('wander', 'turn', 'pass') else 'turn'
-        return replace(role, kind=kind, spin=role.spin * 0.5)
+        if role.kind in DYNAMIC:
+            # Thrown from beyond the picture; it stays in it instead.
+            role = replace(role, kind='turn', velocity=np.zeros(3), start=role.start * 0.5)
+        return replace(role, spin=role.spin * 0.5)
     role = stand(rng, role, table)
     # Bones do not fall: none of it is left to physics.
     spin = np.array([0.0, 0.0, rng.normal(0, 1.2)])

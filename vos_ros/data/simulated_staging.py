@@ -100,8 +100,8 @@ def _enlarge(rng: np.random.Generator, role: Role, distance: float, empty: bool)
     """Make a role large and slow; it stands as it did when it is upright, else it lies anyhow."""
     size = float(np.exp(rng.uniform(math.log(0.22), math.log(0.65)))) * distance
     kind = str(rng.choice(['turn', 'rest', 'wander', 'pass'], p=[0.5, 0.1, 0.25, 0.15]))
-    if empty and kind == 'rest':
-        kind = 'turn'
+    if kind == 'rest' and (empty or role.bones):
+        kind = 'turn'       # bones do not fall
     swing, velocity, spin = np.zeros(3), np.zeros(3), np.zeros(3)
     if kind == 'wander':
         # It may get twice as far from its start.

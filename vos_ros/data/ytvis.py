@@ -95,16 +95,27 @@ class YoutubeVis:
         return Clip(np.stack(images), np.stack(labels),
                     np.array(self.track_classes(index), np.int64))
 
-    def crowd(self, index: int, number: int) -> NDArray[np.bool_]:
-        """Return where a frame shows objects that nobody told apart (iscrowd): bool [H, W]."""
+    def crowds(self, index: int, number: int) -> dict[int, NDArray[np.bool_]]:
+        """Return where a frame shows objects that nobody told apart (iscrowd).
+
+        Of each class of which there are such: bool [H, W].
+        """
         video = self.videos[index]
         size = video['height'], video['width']
-        out = np.zeros(size, np.bool_)
+        out: dict[int, NDArray[np.bool_]] = {}
         for track in self._crowds.get(video['id'], []):
             mask = _mask(track['segmentations'][number], *size)
             if mask is not None:
-                out |= mask != 0
+                of_class = out.setdefault(self._class_of[track['category_id']],
+                                          np.zeros(size, np.bool_))
+                of_class |= mask != 0
         return out
+
+    def crowd(self, index: int, number: int) -> NDArray[np.bool_]:
+        """Return where a frame shows such objects of any class: bool [H, W]."""
+        video = self.videos[index]
+        return np.any([np.zeros((video['height'], video['width']), np.bool_),
+                       *self.crowds(index, number).values()], axis=0)
 
 
 def _mask(segmentation: dict | list | None, height: int, width: int) -> NDArray[np.uint8] | None:

@@ -3,7 +3,6 @@
 """Measure a MobileInst package on COCO-style images: mask AP and AR, by pycocotools."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 import sys
 import time
@@ -68,11 +67,7 @@ def _chosen(annotations: Path, only: Path | None, hold_out: int) -> set[str] | N
         return None
     ids: dict[str, int] = {
         e['file_name']: e['id'] for e in load_coco(annotations).dataset['images']}
-    names: Sequence[str] = list(ids) if only is None else read_names(only)
-    missing = [name for name in names if name not in ids]
-    if missing:
-        raise DataError(f'{only}: {annotations.name} has no image {", ".join(missing[:3])}'
-                        + (f' and {len(missing) - 3} more' if len(missing) > 3 else ''))
+    names = list(ids) if only is None else read_names(only, annotations, ids)
     return {name for name in names if hold_out < 1 or held_out(ids[name], hold_out)}
 
 

@@ -186,6 +186,11 @@ def _coco_eval(truth: COCO, ids: Sequence[int], detections: list[dict[str, Any]]
         run = COCOeval(truth, results, 'segm')
         run.params.imgIds = list(ids)
         run.params.useCats = 0 if agnostic else 1
+        if agnostic:
+            # Even then it takes only what is of one of these: the file's may be others than the
+            # network's, and fewer.
+            run.params.catIds = sorted({a['category_id'] for side in (truth, results)
+                                        for a in side.dataset['annotations']})
         run.evaluate()
         run.accumulate()
         run.summarize()

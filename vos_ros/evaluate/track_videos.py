@@ -23,11 +23,13 @@ class Frame(NamedTuple):
     """image: uint8 [H, W, 3] RGB.  truth: true ids, uint16 [H, W]; None where nobody annotated.
 
     void: bool [H, W], where objects may be that are not labelled; None: nowhere.
+    crowds: what of it is known to be of a class, an index into the network's; None: nobody knows.
     """
 
     image: NDArray[np.uint8]
     truth: NDArray[np.uint16] | None
     void: NDArray[np.bool_] | None = None
+    crowds: Mapping[int, NDArray[np.bool_]] | None = None
 
 
 class Video(NamedTuple):
@@ -111,8 +113,10 @@ def youtube_vis(images: Path, annotations: Path, classes: Sequence[str],
             for number in range(length):
                 clip = data.clip(index, [number])
                 # What an object hides of a crowd is the object's.
-                yield Frame(clip.frames[0], clip.labels[0],
-                            data.crowd(index, number) & (clip.labels[0] == 0))
+                free = clip.labels[0] == 0
+                yield Frame(clip.frames[0], clip.labels[0], data.crowd(index, number) & free, {
+                    known[data.classes[kind]]: crowd & free
+                    for kind, crowd in data.crowds(index, number).items()} if tell else None)
         yield Video(name, frames(), {
             row + 1: known[data.classes[kind]]
             for row, kind in enumerate(data.track_classes(index))} if tell else None)

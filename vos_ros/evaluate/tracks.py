@@ -127,13 +127,13 @@ def evaluate(
         tracker, scores, count = InstanceTracker(network, params), TrackScores(), 0
         gathered.append(VideoTracks(video.classes))
         with naming(video.name):
-            for image, truth, void in video.frames:
+            for image, truth, void, crowds in video.frames:
                 tracker.network = sizes.facing(network, image.shape[:2])
                 result = tracker.step(image)
                 count += 1
                 if truth is not None:
                     scores.add(truth, result.label_map, void)
-                    gathered[-1].add(truth, result.label_map, result.tracks, void)
+                    gathered[-1].add(truth, result.label_map, result.tracks, void, crowds)
         row = scores.compute()
         print(_line(video.name, row))
         rows.append({**row, 'frames': count})

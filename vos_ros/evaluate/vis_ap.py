@@ -6,7 +6,8 @@ Yang et al., "Video Instance Segmentation", ICCV 2019, section 4.2: as COCO's AP
 place of images, tracks in place of instances, and for the IoU of two tracks the pixels that they
 share in all frames over those that either has.  The score of a track is the mean over the frames
 in which it is shown, its class the one that it was most, by score.  What lies in void, where
-objects may be that nobody labelled, is treated as COCO's crowds are.
+objects may be that nobody labelled, is treated as COCO's crowds are, which with classes are of one
+each.
 """
 
 from collections.abc import Mapping
@@ -32,10 +33,13 @@ _MOST = 100
 
 @dataclass
 class _Found:
-    """A track: pixels in all frames, pixels in void, shown frames, and its score by class."""
+    """A track: pixels in all frames, pixels in void, shown frames, and its score by class.
+
+    void: by the class of the void; None is of all.
+    """
 
     area: int = 0
-    void: int = 0
+    void: dict[int | None, int] = field(default_factory=dict)
     frames: int = 0
     scores: dict[int, float] = field(default_factory=dict)
 
@@ -49,12 +53,16 @@ class VideoTracks:
         self.areas: dict[int, int] = {}
         self.found: dict[int, _Found] = {}
         self.shared: dict[tuple[int, int], int] = {}
+        self.sorted = False         # whether its void is told by class
 
     def add(self, truth: NDArray[np.uint16], labels: NDArray[np.uint16], tracks: Tracks,
-            void: NDArray[np.bool_] | None = None) -> None:
+            void: NDArray[np.bool_] | None = None,
+            crowds: Mapping[int, NDArray[np.bool_]] | None = None) -> None:
         """Take a frame: true and found label map, both [H, W], and what the found ids are.
 
-        void: bool [H, W]; None = nowhere. Raises ValueError when sizes differ.
+        void: bool [H, W]; None = nowhere.  crowds: what is void to a class, by that class, of a
+        video that knows classes; None: all of void is, to each.  Raises ValueError when sizes
+        differ.
         """
         if truth.shape != labels.shape or (void is not None and void.shape != labels.shape):
             raise ValueError(f'true label map is {truth.shape}, found one is {labels.shape}, '
@@ -70,10 +78,15 @@ class VideoTracks:
             if true_id and found_id:
                 key = true_id, found_id
                 self.shared[key] = self.shared.get(key, 0) + count
+        self.sorted = crowds is not None
+        regions: list[tuple[int | None, NDArray[np.bool_]]] = [*(crowds or {}).items()]
         if void is not None:
-            hidden = np.bincount(labels[void])
+            regions.append((None, void))
+        for kind, region in regions:
+            hidden = np.bincount(labels[region], minlength=1)
             for found_id in np.flatnonzero(hidden[1:]).tolist():
-                self.found[found_id + 1].void += int(hidden[found_id + 1])
+                counts = self.found[found_id + 1].void
+                counts[kind] = counts.get(kind, 0) + int(hidden[found_id + 1])
         for found_id, class_id, score, area in zip(
                 tracks.ids.tolist(), tracks.class_ids.tolist(), tracks.scores.tolist(),
                 tracks.areas.tolist(), strict=True):
@@ -144,11 +157,12 @@ def _records(videos: list[VideoTracks], agnostic: bool) -> tuple[
             kind = 1 if agnostic else best + 1
             found.append(_record(len(found) + 1, number, kind)
                          | {'score': sum(one.scores.values()) / one.frames})
-            if one.void and kind not in crowds:
+            hidden = one.void.get(best if video.sorted and not agnostic else None, 0)
+            if hidden and kind not in crowds:
                 truth.append(_record(len(truth) + 1, number, kind, crowd=True))
                 crowds[kind] = len(truth)
-            if one.void:
-                ious[len(found), crowds[kind]] = one.void / one.area
+            if hidden:
+                ious[len(found), crowds[kind]] = hidden / one.area
             for true_id, row in numbers.items():
                 shared = video.shared.get((true_id, found_id), 0)
                 if shared:

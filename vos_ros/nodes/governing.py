@@ -40,8 +40,11 @@ class Governing:
         self._misses = 0                    # of governors before the present one
         self._changes = 0
         self._failure = ''                  # why there are no new operating points
-        # The parameters taken on; () after they could not be.
-        self._wanted: tuple[Any, ...] | None = None
+        self._wanted: tuple[Any, ...] | None = None     # the parameters taken on
+        self._tries = 0                     # of making points of them, begun or waiting
+        self._failed = False                # the last one did
+        # Of these three.  Parameters, images and the thread that makes points all change them.
+        self._turn = threading.Lock()
         self._nice: int | None = None       # what it was before a budget raised it
         self._lock = threading.Lock()
 
@@ -65,31 +68,41 @@ class Governing:
         ``operating_points`` raises.
         """
         wanted = self._wanted_of(values)
-        if wanted == self._wanted:
-            return
-        first, self._wanted = self._wanted is None, wanted
+        with self._turn:
+            # The same parameters set again after they failed are another try.
+            if wanted == self._wanted and not self._failed:
+                return
+            first, self._wanted = self._wanted is None, wanted
+            number = self._try()
         if not values['latency_budget_ms']:
             if not first:
                 self._node.submit_job(lambda: self._install(None))
         elif wait:
             self._install(self._governor(values))
         else:
-            self._start(values, wanted)
+            self._start(values, wanted, number)
 
     def renew(self, values: Values) -> None:
         """Make the operating points anew, after something they depend on that is no parameter.
 
         Also where they could not be made before.
         """
-        if values['latency_budget_ms'] and self._wanted is not None:
-            wanted = self._wanted = self._wanted or self._wanted_of(values)
-            self._start(values, wanted)
+        with self._turn:
+            wanted = self._wanted
+            if not values['latency_budget_ms'] or wanted is None:
+                return
+            number = self._try()
+        self._start(values, wanted, number)
+
+    def _try(self) -> int:
+        self._tries, self._failed = self._tries + 1, False
+        return self._tries
 
     def _wanted_of(self, values: Values) -> tuple[Any, ...]:
         return tuple(values[name] for name in self._node.budget_parameters)
 
-    def _start(self, values: Values, wanted: tuple[Any, ...]) -> None:
-        threading.Thread(target=self._prepare_beside, args=(values, wanted), daemon=True,
+    def _start(self, values: Values, wanted: tuple[Any, ...], number: int) -> None:
+        threading.Thread(target=self._prepare_beside, args=(values, wanted, number), daemon=True,
                          name='operating points').start()
 
     def _governor(self, values: Values) -> Governor:
@@ -98,7 +111,7 @@ class Governing:
         points, limits, timed = self._node.operating_points(values)
         return Governor(points, values['latency_budget_ms'], limits, timed)
 
-    def _prepare_beside(self, values: Values, wanted: tuple[Any, ...]) -> None:
+    def _prepare_beside(self, values: Values, wanted: tuple[Any, ...], number: int) -> None:
         with self._lock:
             # Set anew while others were timed: the priority taken here would stay for ever.
             if wanted != self._wanted:
@@ -110,9 +123,10 @@ class Governing:
                     self.governor.points[0], values)
                 failure = f'no new operating points, {self.budget_ms:g} ms stay the latency ' \
                     f'budget: {error}' if kept else f'no latency budget: {error}'
-                if wanted == self._wanted:
-                    # The same parameters set again, or another image size, are another try.
-                    self._wanted = ()
+                with self._turn:
+                    self._failed = last = number == self._tries
+                # Of a try that another one follows nothing is told: that one may do.
+                if last:
                     self._node.submit_job(lambda: self._fail(failure, kept))
                 return
             # In the order in which they were made.
@@ -131,6 +145,7 @@ class Governing:
         old, self._failure = self.governor, ''
         if old is not None:
             if governor is not None and governor.same(old):
+                self._prioritise(True)
                 return
             self._misses += old.misses
             self._changes += old.changes

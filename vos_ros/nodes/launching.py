@@ -189,16 +189,19 @@ def overlay(
         **kwargs: object) -> Action:
     """Return the overlay node that records a tracker into the argument overlay_file.
 
-    It takes images, and the time, as params_file says to the tracker, which may be by its name.
+    It takes images, and the time, as params_file says to the tracker, which may be by its name,
+    unless the file says something else to the overlay by its own.
     optional: as for `tracker`.
     """
     def start(context: LaunchContext) -> list[Action]:
         path, namespace = (context.perform_substitution(LaunchConfiguration(name))
                            for name in ('params_file', 'namespace'))
         outer = context.launch_configurations.get('ros_namespace')
-        says = parameters_of(path, make_namespace_absolute(
-            prefix_namespace(prefix_namespace(outer, namespace), of)))
-        alike = {name: says[name] for name in ('image_transport', 'use_sim_time') if name in says}
+        whole = prefix_namespace(outer, namespace)
+        says, own = (parameters_of(path, make_namespace_absolute(prefix_namespace(whole, name)),
+                                   wild) for name, wild in ((of, True), ('overlay', False)))
+        alike = {name: says[name] for name in ('image_transport', 'use_sim_time')
+                 if name in says and name not in own}
         settings = [ParameterFile(share('config', 'overlay.yaml')),
                     ParameterFile(LaunchConfiguration('params_file')), alike,
                     {'output': text('overlay_file')}, parameters or {},

@@ -176,7 +176,12 @@ class MemoryTrackerNode(TrackerNode):
 
     def take_point(self, settings: Mapping[str, Any]) -> None:
         """Go on at a working size and a memory cadence; the memories live on."""
-        params = replace(tracker_params(self.parameters.values, self._model_side), **settings)
+        params = tracker_params(self.parameters.values, self._model_side)
+        # Until points of its own are there, a working memory that was just set larger is left so.
+        least = params.working_memory_min_frames + 1
+        settings = {name: max(value, least) if name == 'working_memory_max_frames' else value
+                    for name, value in settings.items()}
+        params = replace(params, **settings)
         if params != self._following.tracker.params:
             self._following.tracker.params = params
 

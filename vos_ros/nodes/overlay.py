@@ -71,18 +71,20 @@ class OverlayNode(Node):
         self._stopped = False
         compressed = value['image_transport'] == 'compressed'
         name = self.resolve_topic_name('image') + ('/compressed' if compressed else '')
-        best_effort = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
-        reliable = QoSProfile(depth=_DEPTH)
-        for kind, topic, key, profile in (
-                (CompressedImage if compressed else Image, name, 'image', best_effort),
-                (Image, 'labels', 'labels', reliable), (TrackArray, 'tracks', 'tracks', reliable)):
+        for kind, topic, key, reliability in (
+                (CompressedImage if compressed else Image, name, 'image',
+                 ReliabilityPolicy.BEST_EFFORT),
+                (Image, 'labels', 'labels', ReliabilityPolicy.RELIABLE),
+                (TrackArray, 'tracks', 'tracks', ReliabilityPolicy.RELIABLE)):
             with overridable(self, topic) as options:
                 self.create_subscription(
-                    kind, topic, partial(self._on_message, key), profile,
+                    kind, topic, partial(self._on_message, key),
+                    QoSProfile(depth=_DEPTH, reliability=reliability),
                     qos_overriding_options=options)
             self._inputs[key] = (self.resolve_topic_name(topic),
                                  f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}')
-        self.create_subscription(Latency, 'latency', self._on_latency, reliable)
+        self.create_subscription(
+            Latency, 'latency', self._on_latency, QoSProfile(depth=_DEPTH))
         self.create_subscription(
             Empty, 'finished', self._on_finished,
             QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
@@ -133,20 +135,21 @@ class OverlayNode(Node):
         if complete is None:
             return
         self._matched = time.monotonic()
+        rows = messages.tracks_of(complete['tracks'])
         try:
-            self._draw(complete['image'], complete['labels'], complete['tracks'])
-        except (OSError, ValueError) as error:
+            picture = draw_tracks(images.decode(complete['image']),
+                                  images.to_labels(complete['labels']), rows,
+                                  self.parameters['opacity'])
+        except ValueError as error:
             self._refused += 1
             self.get_logger().error(f'not drawn: {error}', throttle_duration_sec=2.0)
+        else:
+            self._drawn = time.monotonic()
+            try:
+                self._recorder.add(picture, stamp.sec + stamp.nanosec / 1e9, rows)
+            except (OSError, ValueError) as error:
+                self.get_logger().error(f'not recorded: {error}')
         self._written.publish(message.header)
-
-    def _draw(self, image: Any, labels: Image, tracks: TrackArray) -> None:
-        frame = images.decode(image)
-        rows = messages.tracks_of(tracks)
-        picture = draw_tracks(frame, images.to_labels(labels), rows, self.parameters['opacity'])
-        stamp = image.header.stamp
-        self._drawn = time.monotonic()
-        self._recorder.add(picture, stamp.sec + stamp.nanosec / 1e9, rows)
 
     def _on_latency(self, message: Latency) -> None:
         self._latency = message
@@ -167,7 +170,9 @@ class OverlayNode(Node):
     def _tell(self) -> None:
         if self._recorder.written != self._told:
             self._told = self._recorder.written
-            self.get_logger().info(f'{self._told} pictures written')
+            ended = '' if self._recorder.recording or not self.parameters['output'] \
+                else ', but no longer into the video'
+            self.get_logger().info(f'{self._told} pictures written{ended}')
         if self._matcher.late and not self._late_told:
             self._late_told = True
             self.get_logger().warning(

@@ -8,11 +8,12 @@ import re
 import yaml
 
 
-def parameters_of(path: str, node: str) -> dict[str, object]:
+def parameters_of(path: str, node: str, wild: bool = True) -> dict[str, object]:
     """Return the parameters that a YAML file gives the node of a fully qualified name.
 
     As rcl reads it: keys are names, also of namespaces with nodes in them; * is one word of a
-    name and ** any number; of entries that fit, the later one wins.
+    name and ** any number; of entries that fit, the later one wins.  Without ``wild`` only those
+    count that write the name out.
 
     Raises OSError for a file that cannot be read, yaml.YAMLError or ValueError for one that is no
     parameter file; all name it.
@@ -23,7 +24,7 @@ def parameters_of(path: str, node: str) -> dict[str, object]:
     for name, entries in _nodes(path, '', tree):
         # A ** takes the slash before it along: /** is every node, /robot/**/camera any depth.
         words = re.escape(name).replace(r'/\*\*', r'(/\w+)*').replace(r'\*', r'\w+')
-        if re.fullmatch(words, node):
+        if re.fullmatch(words, node) and (wild or name == node):
             found.update(entries)
     return found
 

@@ -48,7 +48,13 @@ class Recorder:
         self._frames_of: Counter[int] = Counter()
         self._label_of: dict[int, str] = {}
         self._stages: dict[str, deque[float]] = {}
-        self.written = 0
+        self.written = 0        # pictures taken; fewer are in the video when it ended early
+        self._in_video = 0
+
+    @property
+    def recording(self) -> bool:
+        """Return whether pictures still go into a video."""
+        return bool(self._output)
 
     def add(self, picture: NDArray[np.uint8], seconds: float, tracks: Tracks) -> None:
         """Take a drawn picture, uint8 [H, W, 3] RGB, with its stamp and its tracks."""
@@ -101,7 +107,7 @@ class Recorder:
     def summary(self) -> dict[str, Any]:
         """Return counts and times as one flat mapping; times in milliseconds."""
         result: dict[str, Any] = {
-            'pictures': self.written, 'tracks': len(self._frames_of),
+            'pictures': self.written, 'in_video': self._in_video, 'tracks': len(self._frames_of),
             'longest_tracks': ', '.join(
                 f'{track_id} {self._label_of[track_id]} {100 * frames / self.written:.0f} %'
                 for track_id, frames in self._frames_of.most_common(8))}
@@ -121,6 +127,7 @@ class Recorder:
             video = VideoFile(output, waiting[0][1].shape[:2], self._rate(waiting))
         for _, picture in waiting:
             video.write(picture)
+            self._in_video += 1
         self._output, self._video = output, video
 
     def _rate(self, waiting: list[tuple[float, NDArray[np.uint8]]]) -> float:

@@ -33,6 +33,7 @@ from vos_ros.nodes.sources import open_source
 from vos_ros.nodes.sources import SourceFrame
 from vos_ros.nodes.tables import VIDEO_SOURCE
 
+_DEPTH = 5          # images that wait for a slow reader
 # How long the latched end is kept alive for whoever has not heard it yet, seconds.
 _LINGER = 1.0
 # From a match until images really arrive, seconds; LARGE_DATA opens TCP connections in that time.
@@ -52,18 +53,18 @@ class VideoSourceNode(Node):
             value['source'], width=value['width'], height=value['height'],
             bag_topic=value['bag_topic'])
         self._rate = value['rate'] or self._source.rate
-        profile = QoSProfile(depth=5)
         with overridable(self, 'image') as options:
             self._images = self.create_publisher(
-                Image, 'image', profile, qos_overriding_options=options)
-        self._infos = self.create_publisher(CameraInfo, 'camera_info', profile)
+                Image, 'image', QoSProfile(depth=_DEPTH), qos_overriding_options=options)
+        self._infos = self.create_publisher(CameraInfo, 'camera_info', QoSProfile(depth=_DEPTH))
         self._compressed: Any = None
         if value['compressed']:
             # Beside the images wherever these are remapped to, where subscribers look for it.
             topic = self.resolve_topic_name('image') + '/compressed'
             with overridable(self, topic) as options:
                 self._compressed = self.create_publisher(
-                    CompressedImage, topic, profile, qos_overriding_options=options)
+                    CompressedImage, topic, QoSProfile(depth=_DEPTH),
+                    qos_overriding_options=options)
         self._finished = self.create_publisher(
             Empty, '~/finished',
             QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))

@@ -276,7 +276,9 @@ class InstanceTracker:
                 self._table.see(track, found, taken[row], frame, params)
             elif self._can_coast(track, footprints[row], claimed, params):
                 self._table.miss(track, propagated[row], footprints[row], params)
-                claimed = np.concatenate([claimed, footprints[row:row + 1]])
+                # One that ended or was hidden all the same is not in another's way.
+                if track.confirmed and track.visible:
+                    claimed = np.concatenate([claimed, footprints[row:row + 1]])
             else:
                 self._table.miss(track, None, None, params)
         return set(taken.values())

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -22,6 +21,7 @@ from vos_ros.data.augment import Augmenter
 from vos_ros.data.coco import CocoImages
 from vos_ros.data.coco import held_out
 from vos_ros.data.coco import load_coco
+from vos_ros.data.coco import read_names
 from vos_ros.data.cutouts import cut_instances
 from vos_ros.data.cutouts import Cutout
 from vos_ros.data.cutouts import fetch_stamps
@@ -75,14 +75,13 @@ def select(data: ImageData, classes: Sequence[str], validation: bool) -> CocoIma
     keep: set[int | str] | None = None
     annotations = expand(data.annotations)
     if data.hold_out or data.only:
-        entries = load_coco(annotations).dataset['images']
+        coco = load_coco(annotations)
+        entries = coco.dataset['images']
         if data.hold_out:
             entries = [e for e in entries if held_out(e['id'], data.hold_out) == validation]
         if data.only:
-            file = Path(expand(data.only))
-            if not file.is_file():
-                raise ConfigError(f'{file}: no such list of images')
-            names = set(file.read_text().split())
+            names = set(read_names(expand(data.only), annotations,
+                                   {e['file_name'] for e in coco.dataset['images']}))
             entries = [e for e in entries if e['file_name'] in names]
         keep = {int(e['id']) for e in entries}
     return CocoImages(expand(data.images), annotations, classes or None, keep)
@@ -203,12 +202,14 @@ class ClipSamples(Dataset):
                 pair.reverse()
             clip = self.source.clip([self.seed, 4, index], pair)
         else:
-            clip = self._real_clip(self.source, rng)
+            clip, void = self._real_clip(self.source, rng)
         return tuple((clip.frames[t], make_target(clip.masks(t), clip.classes, min_area=48,
                                                   void=None if void is None else void[t]))
                      for t in range(2))
 
-    def _real_clip(self, source: YoutubeVis, rng: np.random.Generator) -> Clip:
+    def _real_clip(self, source: YoutubeVis, rng: np.random.Generator,
+                   ) -> tuple[Clip, NDArray[np.bool_]]:
+        """Return two frames of a video, and where they show crowds, bool [2, H, W]."""
         video = int(rng.integers(len(source)))
         length = source.length(video)
         # Only a video of a single frame is its own pair.
@@ -226,12 +227,18 @@ class ClipSamples(Dataset):
         frames = np.empty((2, height, width, 3), np.uint8)
         frames[:] = (124, 116, 104)
         labels = np.zeros((2, height, width), np.uint16)
+        void = np.zeros(labels.shape, np.bool_)
         for t in range(2):
+            # What an object hides of a crowd is the object's.
+            crowd = source.crowd(video, pair[t]) & (clip.labels[t] == 0)
+            hidden = cv2.resize(crowd.astype(np.uint8), size,
+                                interpolation=cv2.INTER_NEAREST_EXACT) != 0
             image = cv2.resize(clip.frames[t], size, interpolation=cv2.INTER_AREA)
             label = cv2.resize(clip.labels[t], size, interpolation=cv2.INTER_NEAREST_EXACT)
             frames[t, :size[1], :size[0]] = image[:, ::-1] if flip else image
             labels[t, :size[1], :size[0]] = label[:, ::-1] if flip else label
-        return Clip(frames, labels, clip.classes)
+            void[t, :size[1], :size[0]] = hidden[:, ::-1] if flip else hidden
+        return Clip(frames, labels, clip.classes), void
 
 
 class Resumable(Sampler[int]):
