@@ -76,6 +76,7 @@ def test_folder_loop_limit_and_compressed(ros, tmp_path, scene):
     for index, message in enumerate(got):
         np.testing.assert_array_equal(images.to_rgb(message), scene(5 * (index % 3)))
     packed = ros.received['/image/compressed']
+    ros.until(lambda: len(packed) == 5, 5, 'the last compressed image')
     assert [m.header.stamp for m in packed] == [m.header.stamp for m in got]
     assert np.abs(images.from_compressed(packed[1]).astype(int) - scene(5)).mean() < 4
 
