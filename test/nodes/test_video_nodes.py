@@ -58,6 +58,7 @@ def test_video_file_with_its_own_stamps_and_rate(ros, video, scene):
     assert {(m.header.frame_id, m.encoding) for m in got} == {('eye', 'rgb8')}
     for index, message in enumerate(got):
         assert np.abs(images.to_rgb(message).astype(int) - scene(index)).mean() < 6
+    ros.until(lambda: ros.received['/camera_info'], 5, 'camera_info')
     info = ros.received['/camera_info'][0]
     assert (info.width, info.height) == (160, 120)
     assert info.header == got[0].header
