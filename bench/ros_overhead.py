@@ -209,12 +209,12 @@ def overheads(images: list[dict[str, float]]) -> dict[str, list[float]]:
 
 def at_a_pace(pace: float, *run: Any) -> tuple[Seen, float]:
     """Measure so slowly that no image waits for the one before; return the run and its pace."""
-    for _ in range(3):
+    for last in (False, False, True):
         seen = in_own_process(TRANSPORTS[''], run[0], pace, *run[1:])
         busy = percentile(overheads(seen.images)['stage step'], 0.95)
-        if busy * pace < IDLE * 1000:
+        if last or busy * pace < IDLE * 1000:
             break
-        pace = round(0.75 * IDLE * 1000 / busy, 1)
+        pace = round(0.75 * IDLE * 1000 / busy, 2)
     return seen, pace
 
 

@@ -102,6 +102,16 @@ class Scene:
         return np.tensordot(kernels, self.features(), 1)
 
 
+class Apart(Scene):
+    """Discs that do not hide each other."""
+
+    def masks(self):
+        rows, columns = np.mgrid[:self.mask_size[0], :self.mask_size[1]]
+        return np.array([np.clip(2 * (disc.radius - np.hypot(
+            rows - disc.at(self.frame)[0], columns - disc.at(self.frame)[1])), ABSENT, -ABSENT)
+            for disc in self.discs], np.float32)
+
+
 def kernels(count, alike=0.0):
     """Return unit kernels [count, DIM] that have about the cosine ``alike`` with each other."""
     rng = np.random.default_rng(count)

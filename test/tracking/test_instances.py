@@ -7,6 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from synthetic_scene import Apart
 from synthetic_scene import blank
 from synthetic_scene import Disc
 from synthetic_scene import id_at
@@ -76,16 +77,6 @@ def test_gone_too_long_is_removed_once_and_comes_back_as_another():
     assert per_frame.index(TrackState.REMOVED) == 5 + 2 + 10
     assert all(state is None for state in per_frame[18:])
     assert states(results[30]) == {2: TrackState.NEW}
-
-
-class Apart(Scene):
-    """Discs that do not hide each other."""
-
-    def masks(self):
-        rows, columns = np.mgrid[:24, :32]
-        return np.array([np.clip(2 * (disc.radius - np.hypot(
-            rows - disc.at(self.frame)[0], columns - disc.at(self.frame)[1])), -8, 8)
-            for disc in self.discs], np.float32)
 
 
 def test_two_tracks_do_not_coast_on_the_same_place():

@@ -81,8 +81,7 @@ def run(args: argparse.Namespace) -> int:
         height, width = _pair(args.size, 'x', '--size')
         config = SimulationConfig(height, width, _pair(args.objects, '-', '--objects'),
                                   recurrent=args.long, void=VOID if args.void else None,
-                                  close=args.close, built=args.built,
-                                  living=args.living)
+                                  close=args.close, built=args.built, living=args.living)
         if args.frames < 1 or args.clips < 1 or args.workers < 1 or args.first < 0:
             raise ValueError('--frames, --clips and --workers: at least 1; --first: at least 0')
         settings = {'seed': args.seed, 'frames': args.frames, 'part': args.part,

@@ -11,6 +11,8 @@ import math
 
 import numpy as np
 
+from vos_ros.data.simulated_meshes import ball
+from vos_ros.data.simulated_meshes import between
 from vos_ros.data.simulated_meshes import box
 from vos_ros.data.simulated_meshes import join
 from vos_ros.data.simulated_meshes import Mesh
@@ -27,8 +29,7 @@ Place = tuple[float, float, float]
 _BOX = box(1, 1, 1)
 _ROUND = turned(np.array([[0.5, -0.5], [0.5, 0.5]]), 16)
 _ROD = turned(np.array([[0.5, -0.5], [0.5, 0.5]]), 8)
-_BEND = np.linspace(-math.pi / 2, math.pi / 2, 9)[1:-1]
-_BALL = turned(np.stack([np.cos(_BEND), np.sin(_BEND)], 1), 16)
+_BALL = ball(9, 16)
 
 
 def draw_built(rng: np.random.Generator) -> Mesh:
@@ -47,11 +48,7 @@ def _drum(width: float, height: float, at: Place, patch: int = MAIN) -> Part:
 
 def _rod(start: Place, end: Place, width: float, patch: int = MAIN) -> Part:
     """Lay a rod from one point to another."""
-    way = np.subtract(end, start)
-    long = float(np.linalg.norm(way))
-    middle = np.add(start, end) / 2
-    return Part(_ROD, (width, width, long), (float(middle[0]), float(middle[1]), float(middle[2])),
-                (0.0, math.acos(float(way[2]) / long), math.atan2(way[1], way[0])), patch)
+    return between(_ROD, start, end, width, patch)
 
 
 def _wheel(width: float, thick: float, at: Place, patch: int = DARK) -> Part:

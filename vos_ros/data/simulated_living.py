@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vos_ros.data.simulated_meshes import assemble
+from vos_ros.data.simulated_meshes import ball
+from vos_ros.data.simulated_meshes import between
 from vos_ros.data.simulated_meshes import Mesh
 from vos_ros.data.simulated_meshes import Part
 from vos_ros.data.simulated_meshes import turned
@@ -26,8 +28,7 @@ from vos_ros.data.simulated_paint import SECOND
 F64 = NDArray[np.float64]
 Place = tuple[float, float, float]
 
-_BEND = np.linspace(-math.pi / 2, math.pi / 2, 9)[1:-1]
-_BALL = turned(np.stack([np.cos(_BEND), np.sin(_BEND)], 1), 12)
+_BALL = ball(9, 12)
 # Thicker where it begins, round at both ends.
 _LIMB = turned(np.array([[0.5, -0.5], [0.95, -0.42], [1.0, -0.3], [0.75, 0.4], [0.45, 0.5]]), 10)
 _SKIRT = turned(np.array([[1.0, -0.5], [0.45, 0.5]]), 12)
@@ -115,13 +116,8 @@ def _ball(size: Place, at: Place, patch: int) -> Part:
 
 
 def _limb(start: Place, end: Place, width: float, patch: int) -> Part:
-    """Lay a limb from its joint to its end."""
-    way = np.subtract(end, start)
-    long = float(np.linalg.norm(way))
-    middle = np.add(start, end) / 2
-    return Part(_LIMB, (width, width, long * 1.08),
-                (float(middle[0]), float(middle[1]), float(middle[2])),
-                (0.0, math.acos(float(way[2]) / long), math.atan2(way[1], way[0])), patch)
+    """Lay a limb from its joint to its end, and a little beyond both."""
+    return between(_LIMB, start, end, width, patch, 1.08)
 
 
 def _aslant(rng: np.random.Generator, axis: F64, spread: float) -> F64:

@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+import math
 import os
 from pathlib import Path
 
@@ -120,14 +121,19 @@ def turned(profile: F64, segments: int = 24) -> Mesh:
     return build(points, np.asarray(faces, np.intp))
 
 
+def ball(levels: int, segments: int) -> Mesh:
+    """Make a ball of so many circles of latitude, the poles among them, and so many segments."""
+    bend = np.linspace(-np.pi / 2, np.pi / 2, levels)[1:-1]
+    return turned(np.stack([np.cos(bend), np.sin(bend)], 1), segments)
+
+
 def draw_primitive(rng: np.random.Generator) -> tuple[Mesh, bool]:
     """Draw a box, ball, can, cone or vase; the second value tells whether it rolls."""
     kind = int(rng.integers(5))
     if kind == 0:
         return box(*rng.uniform(0.3, 1.0, 3)), False
     if kind == 1:
-        turn = np.linspace(-np.pi / 2, np.pi / 2, 13)[1:-1]
-        return turned(np.stack([np.cos(turn), np.sin(turn)], 1)), True
+        return ball(13, 24), True
     if kind == 2:
         radius = rng.uniform(0.2, 0.7)
         return turned(np.array([[radius, -0.5], [radius, 0.5]])), True
@@ -170,6 +176,20 @@ class Part:
     at: tuple[float, float, float]
     turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
     patch: int = 0
+
+
+def between(mesh: Mesh, start: Sequence[float], end: Sequence[float], width: float,
+            patch: int = 0, beyond: float = 1.0) -> Part:
+    """Lay a mesh that is long along z from one point to another.
+
+    beyond: its length, as a multiple of their distance.
+    """
+    way = np.subtract(end, start)
+    long = float(np.linalg.norm(way))
+    middle = np.add(start, end) / 2
+    return Part(mesh, (width, width, long * beyond),
+                (float(middle[0]), float(middle[1]), float(middle[2])),
+                (0.0, math.acos(float(way[2]) / long), math.atan2(way[1], way[0])), patch)
 
 
 def assemble(parts: Sequence[Part]) -> tuple[F64, F64, F64]:

@@ -114,9 +114,12 @@ def youtube_vis(images: Path, annotations: Path, classes: Sequence[str],
                 clip = data.clip(index, [number])
                 # What an object hides of a crowd is the object's.
                 free = clip.labels[0] == 0
-                yield Frame(clip.frames[0], clip.labels[0], data.crowd(index, number) & free, {
-                    known[data.classes[kind]]: crowd & free
-                    for kind, crowd in data.crowds(index, number).items()} if tell else None)
+                crowds = {kind: crowd & free
+                          for kind, crowd in data.crowds(index, number).items()}
+                void = np.any([np.zeros_like(free), *crowds.values()], axis=0)
+                yield Frame(clip.frames[0], clip.labels[0], void, {
+                    known[data.classes[kind]]: crowd
+                    for kind, crowd in crowds.items()} if tell else None)
         yield Video(name, frames(), {
             row + 1: known[data.classes[kind]]
             for row, kind in enumerate(data.track_classes(index))} if tell else None)
