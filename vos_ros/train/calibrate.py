@@ -19,6 +19,7 @@ from vos_ros.models.mobileinst import MobileInst
 from vos_ros.train.mobileinst_data import Batch
 from vos_ros.train.mobileinst_data import dequantise
 from vos_ros.train.mobileinst_data import to_network
+from vos_ros.train.precision import working_cast
 
 _GOOD = 0.5
 
@@ -34,7 +35,7 @@ def calibrate(model: MobileInst, batches: Iterable[Batch], device: torch.device,
     model.eval()
     logits, objectness, ious, labels = [], [], [], []
     for batch in batches:
-        with torch.autocast(device.type, precision):
+        with working_cast(device, precision):
             out = model(to_network(batch.images, device))
         for i, target in enumerate(batch.targets):
             overlap, best = best_overlap(out['masks'][i].float(), dequantise(target, device).masks)

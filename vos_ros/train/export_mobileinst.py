@@ -22,6 +22,7 @@ from vos_ros.train.mobileinst_config import TrainConfig
 from vos_ros.train.mobileinst_data import collate_images
 from vos_ros.train.mobileinst_data import ImageSamples
 from vos_ros.train.mobileinst_data import load_material
+from vos_ros.train.precision import working_precision
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +81,8 @@ def fit_scores(model: MobileInst, mapping: dict[str, Any], count: int) -> dict[s
     # Far past every index that training can have reached.
     rows = range(1 << 40, (1 << 40) + count)
     batches = (collate_images([data[i] for i in rows[k:k + 4]]) for k in range(0, count, 4))
-    fitted = calibrate(model, batches, torch.device('cpu'), torch.bfloat16)
+    device = torch.device('cpu')
+    fitted = calibrate(model, batches, device, working_precision(device))
     return {'calibration': {key: round(value, 4) for key, value in fitted.items()}}
 
 

@@ -24,6 +24,7 @@ from vos_ros.train.checkpoint import save_checkpoint
 from vos_ros.train.losses import Target
 from vos_ros.train.mobileinst_data import Batch
 from vos_ros.train.mobileinst_data import to_network
+from vos_ros.train.precision import working_cast
 
 Maps = tuple[Tensor, ...]
 
@@ -65,7 +66,7 @@ class FeaturePool:
                 parts.extend([] for _ in range(len(two) - len(parts)))
                 targets.extend([] for _ in range(len(two) - len(targets)))
                 for t, frame in enumerate(two):
-                    with torch.no_grad(), torch.autocast(device.type, precision):
+                    with torch.no_grad(), working_cast(device, precision):
                         maps = trunk(to_network(frame.images, device))
                     parts[t].append(tuple(m.to('cpu', torch.bfloat16).contiguous() for m in maps))
                     targets[t].extend(frame.targets)

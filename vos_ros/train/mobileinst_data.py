@@ -298,10 +298,11 @@ def dequantise(target: Target, device: torch.device) -> Target:
 def to_network(images: Tensor | tuple[Tensor, ...], device: torch.device) -> Any:
     """Bring images uint8 [B, H, W, 3] RGB to float32 [B, 3, H, W] in ImageNet units.
 
-    Maps that a trunk gave are only moved to the device.
+    Maps that a trunk gave are only moved to the device, and are float32 where nothing casts.
     """
     if isinstance(images, tuple):
-        return tuple(m.to(device) for m in images)
+        kind = None if torch.is_autocast_enabled(device.type) else torch.float32
+        return tuple(m.to(device, kind) for m in images)
     values = images.to(device).float()
     mean, std = values.new_tensor(IMAGENET_MEAN), values.new_tensor(IMAGENET_STD)
     return ((values - mean) / std).permute(0, 3, 1, 2)

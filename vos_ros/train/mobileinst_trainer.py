@@ -4,7 +4,6 @@
 
 from collections.abc import Iterable
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 import time
@@ -58,6 +57,8 @@ from vos_ros.train.optimise import make_optimiser
 from vos_ros.train.optimise import pretrained_parts
 from vos_ros.train.optimise import set_rate
 from vos_ros.train.optimise import train_mode
+from vos_ros.train.precision import working_cast
+from vos_ros.train.precision import working_precision
 
 LAST = 'last.pt'
 _LOG_EVERY = 20
@@ -112,14 +113,9 @@ class Trainer:
                 self.validation.images = self.validation.images[:config.evaluate_images]
         self.iteration = 0
         self.seconds = 0.0
-        kind = torch.bfloat16
-        # Emulated it would be slower than float16.
-        if processes.device.type == 'cuda' \
-                and not torch.cuda.is_bf16_supported(including_emulation=False):
-            kind = torch.float16
-        self.precision = kind
+        self.precision = working_precision(processes.device)
         self.scaler = torch.amp.GradScaler(  # type: ignore[attr-defined]
-            processes.device.type, enabled=kind is torch.float16)
+            processes.device.type, enabled=self.precision is torch.float16)
 
     def state(self) -> dict[str, Any]:
         """Give what a checkpoint holds."""
@@ -262,7 +258,7 @@ class Trainer:
         # By number, so that a run that goes on draws what it would have drawn, in every process.
         torch.manual_seed(
             (self.config.seed + self.processes.rank) * 1_000_003 + self.iteration)
-        with torch.autocast(device.type, self.precision):
+        with working_cast(device, self.precision):
             losses = step(batch, passing)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(losses['total']).backward()
@@ -301,8 +297,7 @@ def evaluate_model(model: MobileInst, data: CocoImages, size: tuple[int, int],
 
     @torch.no_grad()
     def ask(image: NDArray[np.uint8]) -> Queries:
-        cast = torch.autocast(device.type, precision) if precision else nullcontext()
-        with cast:
+        with working_cast(device, precision or torch.float32):
             out = model(to_network(torch.from_numpy(image)[None], device))
         return Queries(*(out[key][0].float().cpu().numpy()
                          for key in ('logits', 'objectness', 'masks')))

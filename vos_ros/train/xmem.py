@@ -35,6 +35,8 @@ from vos_ros.train.distributed import leave
 from vos_ros.train.distributed import Processes
 from vos_ros.train.ema import Ema
 from vos_ros.train.logs import RunLog
+from vos_ros.train.precision import working_cast
+from vos_ros.train.precision import working_precision
 from vos_ros.train.xmem_clip import ClipPlan
 from vos_ros.train.xmem_clip import ClipTrainer
 from vos_ros.train.xmem_data import clip_loader
@@ -241,7 +243,8 @@ class _Run:
         self.ema = Ema(network, settings['ema'])
         cuda = self.device.type == 'cuda'
         self.scaler = torch.amp.GradScaler('cuda', enabled=cuda)
-        self.half = torch.float16 if cuda else torch.bfloat16
+        # float16 with scaled gradients on every CUDA device: what the paper's authors train in.
+        self.precision = torch.float16 if cuda else working_precision(self.device)
         self.bootstrap = Bootstrap(**settings['bootstrap'])
         self.draw = torch.Generator()
         self.iteration = self.logged = 0        # the last: when figures were last given
@@ -277,7 +280,7 @@ class _Run:
         self.draw.manual_seed(settings['seed'] * 1000003 + self.iteration)
         plan = ClipPlan.draw(self.draw, frames.shape[1], settings['num_references'],
                              settings['deep_probability'], self.bootstrap.fraction(progress))
-        with torch.autocast(self.device.type, self.half):
+        with working_cast(self.device, self.precision):
             losses = self.loss(frames.to(self.device), labels.to(self.device), objects, plan)
         self.scaler.scale(losses['loss']).backward()
         self.scaler.unscale_(self.optimizer)
