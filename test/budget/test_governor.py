@@ -250,6 +250,13 @@ def test_a_governor_goes_on_with_what_another_one_has_learnt(p50):
     more = Governor(ladder(motion=True, late=True, max_skip=2), p50, timed=False)
     more.follow(late, 0.0)
     assert more.point == late.point
+    # Nor the skipping of frames: the last point is there with and without.
+    skipping = Governor(ladder(max_skip=2), p50, timed=False)
+    skipping.index = len(skipping.points) - 1
+    assert skipping.point.max_skip == 2
+    more = Governor(ladder(max_skip=3), 1.1 * p50, timed=False)
+    more.follow(skipping, 0.0)
+    assert more.point.settings == skipping.point.settings and more.point.max_skip == 3
     other = Governor([replace(point, settings={}) for point in many], p50, timed=False)
     other.follow(late, 0.0)
     assert other.point.late and other.point.light_ms <= late.point.light_ms

@@ -142,6 +142,20 @@ def test_youtube_vis_without_annotations_or_of_images_is_refused(tmp_path):
         YoutubeVis(folder, annotations)
 
 
+@pytest.mark.parametrize(('change', 'message'), [
+    ({'category_id': 7}, 'category 7 is not among the categories'),
+    ({'category_id': 7, 'iscrowd': 1}, 'category 7 is not among the categories'),
+    ({'video_id': 9}, 'video 9 is not among the videos'),
+    ({'segmentations': [None]}, r'has 1 segmentations, video \d+ 4 frames')])
+def test_youtube_vis_tracks_that_fit_nothing_are_named(tmp_path, change, message):
+    folder, annotations = ytvis_folder(tmp_path)
+    content = json.loads(annotations.read_text())
+    content['annotations'][1] |= change
+    annotations.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=rf'instances\.json: annotation \d+: {message}'):
+        YoutubeVis(folder, annotations)
+
+
 def test_youtube_vis_crowds_are_no_track(tmp_path):
     folder, annotations = ytvis_folder(tmp_path)
     content = json.loads(annotations.read_text())

@@ -90,6 +90,13 @@ def test_close_ups_hold_large_objects(bullet):
     assert max(shares) < 0.98       # none swallows the camera
 
 
+def test_no_close_up_of_a_long_clip_leaves_for_good(bullet):
+    kinds = {recurrent: {role.kind for clip in clips(count=40, close=1.0, recurrent=recurrent)
+                         for role in clip._cast.roles} for recurrent in (False, True)}
+    assert 'pass' in kinds[False] and 'pass' not in kinds[True]
+    assert kinds[True] >= {'turn', 'wander'}
+
+
 def test_built_things_stand_on_what_is_below_them(bullet, tmp_path):
     from vos_ros.data.simulated_scene import World
     from vos_ros.data.simulated_view import FLOOR

@@ -265,6 +265,23 @@ def small_coco(folder):
     return ['--data', str(folder), '--annotations', str(file)]
 
 
+@pytest.mark.parametrize('workers', ['1', '2'])
+def test_material_that_cannot_be_leaves_the_folder_free(bullet, tmp_path, capfd, workers):
+    (tmp_path / 'photos').mkdir()
+    out, names = tmp_path / 'out', tmp_path / 'names.txt'
+    names.write_text('nowhere.png\n')
+    options = small_coco(tmp_path / 'photos')
+    base = ['simulate', '--out', str(out), '--part', 'all', '--workers', workers]
+    nothing = ['--data', str(tmp_path), *options[2:]]
+    for wrong, told in (([*options, '--keep', str(names)], 'no image nowhere.png'),
+                        (nothing, str(tmp_path / '1.png')),
+                        ([*options[:3], 'nowhere.json'], 'nowhere.json: no such')):
+        assert cli.main([*base, *wrong]) == 1
+        error = capfd.readouterr().err
+        assert told in error.splitlines()[-1] and 'Traceback' not in error
+    assert not out.exists()
+
+
 def test_command_writes_davis_folders_and_takes_up_where_it_was(bullet, tmp_path, capsys):
     (tmp_path / 'photos').mkdir()
     out = tmp_path / 'out'

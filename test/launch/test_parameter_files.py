@@ -35,7 +35,9 @@ def test_a_node_gets_what_rcl_gives_it(tmp_path, tree, plain, robot, deep):
 
 @pytest.mark.parametrize(('tree', 'expected'), [
     ({'/**': entry(2), 'robot': {'overlay': entry(1)}}, 1),
-    ({'/**': entry(2), '/robot/*': entry(1)}, None), ({'overlay': entry(1)}, None)])
+    ({'/**': entry(2), '/robot/*': entry(1)}, None), ({'overlay': entry(1)}, None),
+    ({'/**/overlay': entry(1), '/**': entry(2)}, 1), ({'/*/overlay': entry(1)}, 1),
+    ({'/**/over*': entry(1)}, None), ({'/arm/overlay': entry(1)}, None)])
 def test_what_is_said_by_name_alone(tmp_path, tree, expected):
     path = tmp_path / 'mine.yaml'
     path.write_text(yaml.safe_dump(tree, sort_keys=False))

@@ -3,6 +3,7 @@
 """Packages in int8 and float16 against the float one they were made from."""
 
 from collections import Counter
+import json
 
 import cv2
 import numpy as np
@@ -125,11 +126,20 @@ def test_package_says_where_it_comes_from(tiny_package, quantised):
 @pytest.mark.parametrize(('options', 'message'), [
     ([], 'no pictures to calibrate with'),
     (['--images', '{pictures}', '--count', '0'], '--count above 0'),
+    (['--images', '{pictures}', '--only', '{names}'], '--images has no image 9 9.png'),
+    (['--images', '{pictures}', '--except', '{names}'], '--images has no image 9 9.png'),
+    (['--precision', 'float16', '--data', '{pictures}', '--annotations', '{coco}', '--held-out',
+      '{names}'], 'coco.json has no image 1.png, 9 9.png'),
     (['--precision', 'float16', '--model', 'nowhere'], 'nowhere: no such model package'),
     (['--precision', 'float16', '--out', '{package}'], 'is the folder of the model itself'),
 ])
 def test_bad_command_lines_are_named(tiny_package, pictures, tmp_path, capsys, options, message):
-    options = [option.format(pictures=pictures, package=tiny_package) for option in options]
+    names, coco = tmp_path / 'names.txt', tmp_path / 'coco.json'
+    names.write_text('1.png\n9 9.png\n')
+    coco.write_text(json.dumps({'images': [{'id': 1, 'file_name': '0.png'}], 'annotations': [],
+                                'categories': []}))
+    options = [option.format(pictures=pictures, package=tiny_package, names=names, coco=coco)
+               for option in options]
     model = [] if '--model' in options else ['--model', str(tiny_package)]
     assert main(['quantize', '--out', str(tmp_path / 'x'), *model, *options]) == 1
     assert message in capsys.readouterr().err

@@ -103,6 +103,14 @@ def made(path):
     return MemoryFile(tracked, str(path), lambda: 0.1, log), tracked, log
 
 
+def test_a_folder_that_cannot_be_made_is_told_with_the_parameter(tmp_path):
+    (tmp_path / 'file').write_text('')
+    path = tmp_path / 'file' / 'memory.safetensors'
+    file, _, _ = made(path)
+    with pytest.raises(OSError, match=rf'memory_path {path}: its folder cannot be made'):
+        file.load()
+
+
 def test_the_last_save_is_waited_for_however_long_it_takes(tmp_path):
     path = tmp_path / 'memory.safetensors'
     path.write_text('old')

@@ -115,6 +115,7 @@ def test_a_refused_request_changes_nothing(memory, scene):
             ([good, {'mask': small}], 0, 'object 1: its mask is 9x9, the image is 160x120'),
             ([good, {'mask': empty, 'name': 'x'}], 0, "object 1 ('x'): its mask is empty"),
             ([good, {'mask': colour}], 0, 'object 1: its mask: image 160x120, encoding'),
+            ([{'mask': colour, 'name': 'x'}], 0, "object 0 ('x'): its mask: image 160x120"),
             ([{**good, 'id': 7}], 0, 'object 0: id 7 is followed already'),
             ([{**good, 'id': 70000}], 0, 'object 0: object id 70000 is outside'),
             ([good] * 4, 0, '4 new objects beside 1 followed make 5, max_objects is 4'),
@@ -135,7 +136,10 @@ def test_a_refused_request_changes_nothing(memory, scene):
     assert after == before
     _, tracks, _, usage = memory.show(scene(1), 11)
     assert set(tracks) == {7} and usage.objects == 1
-    assert memory.add({'mask': mask_message(disc(1)), 'id': 7}, replace=True).success
+    corrected = {'mask': mask_message(disc(1)), 'id': 7, 'name': 'other'}
+    assert memory.add(corrected, replace=True).names == ['ball']
+    memory.ros.until(lambda: memory.process.output().count("following 7 'ball' (mask)") == 2, 10,
+                     'its name in the log')
 
 
 def test_a_track_of_an_image_of_stamp_zero_is_refused(memory, scene):

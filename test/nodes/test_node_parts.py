@@ -4,6 +4,8 @@
 
 from pathlib import Path
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -107,6 +109,31 @@ def test_a_video_that_cannot_be_written_is_told_once_and_nothing_piles_up(tmp_pa
     recorder.close()
     assert (tmp_path / 'sheet.png').is_file()
     assert recorder.summary()['pictures'] == 40
+
+
+def test_pictures_of_a_video_that_cannot_be_read_are_not_in_it(tmp_path):
+    # As under a quota: OpenCV does not tell that nothing more could be written.
+    program = (
+        'import resource, sys\n'
+        'import numpy as np\n'
+        'from vos_ros.nodes.recorder import Recorder\n'
+        'from vos_ros.tracking.tracks import Tracks\n'
+        'import signal\n'
+        'signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n'
+        'resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n'
+        'recorder, rng = Recorder(sys.argv[1], ""), np.random.default_rng(0)\n'
+        'for index in range(60):\n'
+        '    picture = rng.integers(0, 255, (240, 320, 3), np.uint8)\n'
+        '    recorder.add(picture, index / 30, Tracks.empty())\n'
+        'try:\n'
+        '    recorder.close()\n'
+        'except OSError as error:\n'
+        '    summary = recorder.summary()\n'
+        '    print(summary["pictures"], summary["in_video"], error)\n')
+    done = subprocess.run([sys.executable, '-c', program, str(tmp_path / 'video.mp4')],
+                          capture_output=True, text=True)
+    assert '60 0 ' in done.stdout and 'video.mp4: was not written whole' in done.stdout, \
+        done.stderr
 
 
 def test_a_disk_that_fills_ends_the_video_and_is_told_once(tmp_path, monkeypatch):

@@ -45,14 +45,18 @@ def test_a_video_is_tracked_and_drawn(video, tiny_package, tmp_path, monkeypatch
 def test_what_cannot_be_is_said_and_nothing_is_lost(video, tiny_package, tmp_path, capsys):
     before = video.read_bytes()
     (tmp_path / 'link.mp4').symlink_to(video)
+    picture = tmp_path / '0.png'
+    picture.write_bytes(b'mine')
     for words, message in (
             ([video, '--out', video], 'is the video itself'),
             ([video, '--out', tmp_path / 'link.mp4'], 'is the video itself'),
             ([tmp_path / 'none.mp4'], 'no such file'),
+            ([video, '--frames', '-1'], '--frames -1: at least 0'),
+            ([video, '--out', picture], '0.png: is the name of a picture'),
             ([video, '--sheet', tmp_path / 'sheet.unknown'], 'of that suffix')):
         assert track(*words, '--model', tiny_package) == 1
         assert message in capsys.readouterr().err
-    assert video.read_bytes() == before
+    assert video.read_bytes() == before and picture.read_bytes() == b'mine'
 
 
 def test_a_calibration_makes_its_folder(tiny_package, tmp_path, capsys):

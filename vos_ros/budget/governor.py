@@ -149,8 +149,8 @@ class Governor:
         else:
             own = old.point
             alike = [i for i, point in enumerate(self.points)
-                     if (point.settings, point.light_kind, point.late)
-                     == (own.settings, own.light_kind, own.late)]
+                     if (point.settings, point.light_kind, point.late, bool(point.max_skip))
+                     == (own.settings, own.light_kind, own.late, bool(own.max_skip))]
             cheap = [i for i, point in enumerate(self.points) if point.heavy_ms <= own.heavy_ms
                      and point.light_ms <= own.light_ms and point.late >= own.late]
             self.index = (alike + cheap + [len(self.points) - 1])[0]

@@ -47,12 +47,12 @@ def held_out(image_id: int, parts: int = 5) -> bool:
     return zlib.crc32(str(image_id).encode()) % parts == 0
 
 
-def read_names(path: str | os.PathLike[str], annotations: str | os.PathLike[str],
+def read_names(path: str | os.PathLike[str], holder: str | os.PathLike[str],
                there: Collection[str]) -> list[str]:
     """Read a list of file names, one a line.
 
-    there: the images of the COCO file `annotations`.  DataError naming the list if it is not one,
-    or names an image that is not there.
+    there: the images of `holder`, a COCO file or folder.  DataError naming the list if it is not
+    one, or names an image that is not there.
     """
     try:
         lines = Path(path).read_text(encoding='utf-8').splitlines()
@@ -63,9 +63,16 @@ def read_names(path: str | os.PathLike[str], annotations: str | os.PathLike[str]
     names = [line.strip() for line in lines if line.strip()]
     missing = [name for name in names if name not in there]
     if missing:
-        raise DataError(f'{path}: {Path(annotations).name} has no image {", ".join(missing[:3])}'
+        raise DataError(f'{path}: {Path(holder).name} has no image {", ".join(missing[:3])}'
                         + (f' and {len(missing) - 3} more' if len(missing) > 3 else ''))
     return names
+
+
+def images_named(path: str | os.PathLike[str],
+                 annotations: str | os.PathLike[str]) -> set[str]:
+    """Read a list of images of a COCO file; DataError as `read_names` and `load_coco`."""
+    there = {entry['file_name'] for entry in load_coco(annotations).dataset['images']}
+    return set(read_names(path, annotations, there))
 
 
 def class_map(coco: COCO, classes: Sequence[str], used: Collection[int]) -> dict[int, int]:

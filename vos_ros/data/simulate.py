@@ -9,6 +9,7 @@ Pixels of objects in the photographs on ground, wall and backdrop are void, 255 
 
 import argparse
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import asdict
 import functools
 import json
@@ -28,8 +29,7 @@ from tqdm import tqdm
 from vos_ros.data.coco import CocoImages
 from vos_ros.data.coco import DataError
 from vos_ros.data.coco import held_out
-from vos_ros.data.coco import load_coco
-from vos_ros.data.coco import read_names
+from vos_ros.data.coco import images_named
 from vos_ros.data.instances import SUPERCATEGORIES
 from vos_ros.data.simulated_casting import list_meshes
 from vos_ros.data.simulated_scene import pybullet
@@ -86,18 +86,21 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError('--frames, --clips and --workers: at least 1; --first: at least 0')
         settings = {'seed': args.seed, 'frames': args.frames, 'part': args.part,
                     **asdict(config)}
+        # What is wrong with the material is told before the folder is taken.
+        images = _photographs(args.data, args.annotations, args.part, args.keep)
+        if not len(images):
+            raise DataError(f'{args.annotations}: no image for --part {args.part}')
+        images[0]
         claim(args.out, settings)
         make = functools.partial(_make, args, config)
         numbers = [n for n in range(args.first, args.first + args.clips)
                    if not (args.out / 'JPEGImages' / clip_name(n)).is_dir()]
-        done: Iterable[int]
-        if args.workers == 1:
-            done = map(make, numbers)
-        else:
-            pool = get_context('spawn').Pool(args.workers)
-            done = pool.imap_unordered(make, numbers)
-        for _ in tqdm(done, total=len(numbers), unit='clip', disable=None):
-            pass
+        with nullcontext() if args.workers == 1 else \
+                get_context('spawn').Pool(args.workers) as pool:
+            done: Iterable[int] = map(make, numbers) if pool is None \
+                else pool.imap_unordered(make, numbers)
+            for _ in tqdm(done, total=len(numbers), unit='clip', disable=None):
+                pass
     except (OSError, ValueError, ModuleNotFoundError) as error:
         print(f'vos-ros simulate: {error}', file=sys.stderr)
         return 1
@@ -162,16 +165,20 @@ def write_clip(out: Path, name: str, frames: Iterable[tuple[NDArray[np.uint8],
     part.rmdir()
 
 
+def _photographs(data: Path, annotations: Path, part: str, keep: Path | None) -> CocoImages:
+    names = None if keep is None else images_named(keep, annotations)
+    images = CocoImages(data, annotations, SUPERCATEGORIES, names)
+    if part != 'all':
+        images.images = [i for i in images.images if held_out(i['id']) == (part != 'train')]
+    return images
+
+
 @functools.lru_cache(maxsize=1)
 def _video(data: Path, annotations: Path, part: str, keep: Path | None,
            config: SimulationConfig) -> SimulatedVideo:
     """Read the material once a process."""
-    names = None if keep is None else set(read_names(
-        keep, annotations, {e['file_name'] for e in load_coco(annotations).dataset['images']}))
-    images = CocoImages(data, annotations, SUPERCATEGORIES, names)
-    if part != 'all':
-        images.images = [i for i in images.images if held_out(i['id']) == (part != 'train')]
-    return SimulatedVideo(list(images), list_meshes(part), config)
+    return SimulatedVideo(list(_photographs(data, annotations, part, keep)), list_meshes(part),
+                          config)
 
 
 def _make(args: argparse.Namespace, config: SimulationConfig, number: int) -> int:

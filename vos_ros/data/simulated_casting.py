@@ -196,7 +196,7 @@ def cast(rng: np.random.Generator, textures: TextureBank, meshes: Sequence[Path]
     camera = CameraPath(rng, distance, pan, (float(middle[0]), float(middle[1])))
     if near:
         draw_camera_rise(rng, camera)
-        roles = close_up(rng, roles, camera, distance, empty)
+        roles = close_up(rng, roles, camera, distance, empty, recurrent)
     return Cast([roles[i] for i in order], surroundings, camera, table, distance,
                 0.55 * distance + 0.3, int(rng.choice([0, 24, 240])))
 

@@ -65,16 +65,17 @@ def draw_camera_rise(rng: np.random.Generator, camera: CameraPath) -> None:
 
 
 def close_up(rng: np.random.Generator, roles: Sequence[Role], camera: CameraPath,
-             distance: float, empty: bool) -> list[Role]:
+             distance: float, empty: bool, recurrent: bool = False) -> list[Role]:
     """Make one to three of the roles large and bring them before the camera.
 
-    distance: of the camera, metres. The others are moved out of the large ones' way.
+    distance: of the camera, metres. recurrent: none of them leaves for good. The others are moved
+    out of the large ones' way.
     """
     out = list(roles)
     count = min(int(rng.choice([1, 2, 3], p=[0.45, 0.35, 0.2])), len(out))
     chosen = [int(i) for i in rng.permutation(len(out))[:count]]
     for number, index in enumerate(chosen):
-        large = _enlarge(rng, out[index], distance, empty)
+        large = _enlarge(rng, out[index], distance, empty, recurrent)
         others = [out[i] for i in chosen[:number]]
         for _ in range(12):
             large = _before(rng, large, camera, distance, empty)
@@ -96,12 +97,15 @@ def _apart(one: Role, other: Role) -> float:
     return float(np.linalg.norm(one.start[:2] - other.start[:2]))
 
 
-def _enlarge(rng: np.random.Generator, role: Role, distance: float, empty: bool) -> Role:
+def _enlarge(rng: np.random.Generator, role: Role, distance: float, empty: bool,
+             recurrent: bool) -> Role:
     """Make a role large and slow; it stands as it did when it is upright, else it lies anyhow."""
     size = float(np.exp(rng.uniform(math.log(0.22), math.log(0.65)))) * distance
     kind = str(rng.choice(['turn', 'rest', 'wander', 'pass'], p=[0.5, 0.1, 0.25, 0.15]))
     if kind == 'rest' and (empty or role.bones):
         kind = 'turn'       # bones do not fall
+    if kind == 'pass' and recurrent:
+        kind = 'wander'     # what passes does not come back
     swing, velocity, spin = np.zeros(3), np.zeros(3), np.zeros(3)
     if kind == 'wander':
         # It may get twice as far from its start.

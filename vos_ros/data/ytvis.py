@@ -39,20 +39,34 @@ class YoutubeVis:
             tracks = data['annotations'] or []
             for video in self.videos:       # what is used of them later
                 _ = video['file_names'], video['height'], video['width']
+            lengths = {video['id']: len(video['file_names']) for video in self.videos}
+            self._class_of = {category['id']: i for i, category in enumerate(categories)}
             for track in tracks:
-                _ = track['video_id'], track['category_id'], track['segmentations']
+                self._check(path, track, lengths)
+        except DataError:
+            raise
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f'{path}: is not a YouTube-VIS file ({error!r})') from error
         if not tracks:
             raise DataError(f'{path}: has no annotations')
         self.folder = Path(folder)
         self.classes = tuple(c['name'] for c in categories)
-        self._class_of = {c['id']: i for i, c in enumerate(categories)}
         self._tracks: dict[int, list[dict]] = {}
         self._crowds: dict[int, list[dict]] = {}
         for track in tracks:
             kind = self._crowds if track.get('iscrowd') else self._tracks
             kind.setdefault(track['video_id'], []).append(track)
+
+    def _check(self, path: Path, track: dict, lengths: dict[int, int]) -> None:
+        name = f'{path}: annotation {track.get("id", "without id")}'
+        if track['category_id'] not in self._class_of:
+            raise DataError(f'{name}: category {track["category_id"]} is not among the categories')
+        if track['video_id'] not in lengths:
+            raise DataError(f'{name}: video {track["video_id"]} is not among the videos')
+        frames = lengths[track['video_id']]
+        if len(track['segmentations']) != frames:
+            raise DataError(f'{name}: has {len(track["segmentations"])} segmentations, video '
+                            f'{track["video_id"]} {frames} frames')
 
     def __len__(self) -> int:
         """Return the number of videos."""

@@ -31,6 +31,8 @@ from onnxruntime.quantization.calibrate import create_calibrator
 from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+from vos_ros.runtime.session import keep_int8_exact
+
 Inputs = Mapping[str, NDArray]
 
 # The nodes with weights, and what is quantised between them so that int8 is not left and entered.
@@ -157,10 +159,16 @@ def calibrate(path: Path, samples: Sequence[Inputs], augmented: Path) -> Tensors
 
 
 def _quantised(path: Path, ranges: TensorsData, exclude: Sequence[str]) -> onnx.ModelProto:
+    model = onnx.load(str(path))
+    constants = {tensor.name for tensor in model.graph.initializer}
+    # Whose first factor is constant, as learnt queries are: that would get a scale for each of its
+    # columns, which no kernel takes there.
+    left = [node.name for node in model.graph.node
+            if node.op_type == 'MatMul' and node.input[0] in constants]
     quantizer = QDQQuantizer(
-        onnx.load(str(path)), per_channel=True, reduce_range=False, weight_qType=QuantType.QInt8,
+        model, per_channel=True, reduce_range=False, weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QUInt8, tensors_range=ranges, nodes_to_quantize=[],
-        nodes_to_exclude=list(exclude), op_types_to_quantize=list(_QUANTISED),
+        nodes_to_exclude=[*exclude, *left], op_types_to_quantize=list(_QUANTISED),
         extra_options={'DedicatedQDQPair': False})
     quantizer.quantize_model()
     return quantizer.model.model
@@ -187,6 +195,7 @@ class _Judge:
 
     def _session(self, model: onnx.ModelProto) -> InferenceSession:
         options = SessionOptions()
+        keep_int8_exact(options)
         options.log_severity_level = 3
         options.intra_op_num_threads = 1
         for name, length in self._sides.items():

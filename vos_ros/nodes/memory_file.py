@@ -99,7 +99,10 @@ class MemoryFile:
             return
         if self.path.is_dir():
             raise IsADirectoryError(f'memory_path {self.path}: is a folder, a file is needed')
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f'memory_path {self.path}: its folder cannot be made: {error}') from None
         if not os.access(self.path.parent, os.W_OK):
             raise PermissionError(f'memory_path {self.path}: the folder cannot be written')
         _sweep(self.path)

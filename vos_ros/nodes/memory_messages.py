@@ -11,6 +11,7 @@ from std_msgs.msg import Header
 from vos_ros.msg import MemoryUsage
 from vos_ros.nodes import images
 from vos_ros.tracking.engine import MemoryTracker
+from vos_ros.tracking.prompt import called
 from vos_ros.tracking.prompt import Prompt
 from vos_ros.tracking.prompt import PromptError
 
@@ -28,7 +29,7 @@ def _prompt(index: int, message: Any) -> Prompt:
         try:
             mask = images.to_labels(message.mask)
         except images.ImageError as error:
-            raise PromptError(f'object {index}: its mask: {error}') from None
+            raise PromptError(f'{called(index, message.name)}: its mask: {error}') from None
     return Prompt(
         name=message.name, id=message.id, mask=mask, box=tuple(message.box),
         points=tuple(message.points), point_labels=tuple(message.point_labels),

@@ -135,8 +135,10 @@ class MemoryServices:
         response.header = moment.messages[0].header
         response.labels = images.fill(
             Image(header=response.header), _label_map(taken), 'mono16')
+        # Of an object whose mask was put right the name stays.
+        names = {one.id: one.name for one in self._following.listing()}
         self._node.get_logger().info('following ' + ', '.join(
-            f'{one.id} {one.name!r} ({one.method})' for one in taken)
+            f'{one.id} {names.get(one.id, one.name)!r} ({one.method})' for one in taken)
             + (f', brought forward over {len(frames) - 1} images' if len(frames) > 1 else ''))
 
     def _frames(self, moment: Moment) -> list[Any]:

@@ -13,7 +13,7 @@ def parameters_of(path: str, node: str, wild: bool = True) -> dict[str, object]:
 
     As rcl reads it: keys are names, also of namespaces with nodes in them; * is one word of a
     name and ** any number; of entries that fit, the later one wins.  Without ``wild`` only those
-    count that write the name out.
+    count that write the node's own name out, which may be of any namespace (/**/overlay).
 
     Raises OSError for a file that cannot be read, yaml.YAMLError or ValueError for one that is no
     parameter file; all name it.
@@ -24,9 +24,13 @@ def parameters_of(path: str, node: str, wild: bool = True) -> dict[str, object]:
     for name, entries in _nodes(path, '', tree):
         # A ** takes the slash before it along: /** is every node, /robot/**/camera any depth.
         words = re.escape(name).replace(r'/\*\*', r'(/\w+)*').replace(r'\*', r'\w+')
-        if re.fullmatch(words, node) and (wild or name == node):
+        if re.fullmatch(words, node) and (wild or _word(name) == _word(node)):
             found.update(entries)
     return found
+
+
+def _word(name: str) -> str:
+    return name.rsplit('/', 1)[-1]
 
 
 def _nodes(path: str, name: str, tree: object) -> Iterator[tuple[str, dict[str, object]]]:

@@ -83,10 +83,13 @@ class Recorder:
         """Write what is left, and the contact sheet."""
         try:
             self._flush()
-            if self._video is not None:
-                self._video.close()
+            video, self._video = self._video, None
+            if video is not None:
+                try:
+                    video.close()
+                finally:
+                    self._in_video = video.pictures
         finally:
-            self._video = None
             self._write_sheet()
 
     def _write_sheet(self) -> None:
@@ -125,9 +128,11 @@ class Recorder:
         video, self._video = self._video, None
         if video is None:
             video = VideoFile(output, waiting[0][1].shape[:2], self._rate(waiting))
-        for _, picture in waiting:
-            video.write(picture)
-            self._in_video += 1
+        try:
+            for _, picture in waiting:
+                video.write(picture)
+        finally:
+            self._in_video = video.pictures
         self._output, self._video = output, video
 
     def _rate(self, waiting: list[tuple[float, NDArray[np.uint8]]]) -> float:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from vos_ros.nodes import images
 from vos_ros.tracking.folder import pictures_in
+from vos_ros.tracking.reading import read_picture
+from vos_ros.tracking.reading import warn_if_cut_off
 
 BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
@@ -67,9 +69,13 @@ class VideoFile(Source):
         capture.release()
         self.rate = rate if 0 < rate <= _MOST_RATE else DEFAULT_RATE
         self.live = isinstance(source, int)
+        self._told_short = False
 
     def __iter__(self) -> Iterator[SourceFrame]:
-        """Decode from the first frame on.  OSError when a webcam gives no more."""
+        """Decode from the first frame on.  OSError when a webcam gives no more.
+
+        Warns, once, when a file has fewer frames than it says.
+        """
         capture = self._open()
         count, seconds = 0, -1 / self.rate
         try:
@@ -82,6 +88,8 @@ class VideoFile(Source):
                 seconds = told if told > max(seconds, 0.0) else seconds + 1 / self.rate
                 yield SourceFrame(image, seconds)  # type: ignore[arg-type]  # uint8
                 count += 1
+            if not self.live and not self._told_short:
+                self._told_short = warn_if_cut_off(capture, str(self._source), count)
         finally:
             capture.release()
         if not count:
@@ -111,10 +119,7 @@ class ImageFolder(Source):
     def __iter__(self) -> Iterator[SourceFrame]:
         """Read picture after picture."""
         for index, file in enumerate(self._files):
-            image = cv2.imread(str(file), cv2.IMREAD_COLOR)
-            if image is None:
-                raise ValueError(f'{file}: cannot be read as a picture')
-            yield SourceFrame(image, index / self.rate)  # type: ignore[arg-type]  # uint8
+            yield SourceFrame(read_picture(file), index / self.rate)
 
 
 class Bag(Source):

@@ -97,6 +97,16 @@ def _share_arena() -> None:
     onnxruntime.create_and_register_allocator(place, sizes)
 
 
+def keep_int8_exact(options: onnxruntime.SessionOptions) -> None:
+    """Let int8 graphs give on every x86 processor what they give elsewhere.
+
+    Without VNNI two products of 8 bits are added up in 16, where they saturate: MobileInst's
+    objectness in int8 then had a correlation of 0.89 to 0.99 with that in float, 0.994 and more
+    with this, for 6 % of the time.  It changes nothing where there is VNNI, or no x86.
+    """
+    options.add_session_config_entry('session.x64quantprecision', '1')
+
+
 class Graph:
     """An ONNX graph that is loaded and ready.
 
@@ -138,6 +148,7 @@ class Graph:
         if shared:
             _share_arena()
             options.add_session_config_entry('session.use_env_allocators', '1')
+        keep_int8_exact(options)
         options.log_severity_level = 3
         for name, length in (sides or {}).items():
             options.add_free_dimension_override_by_name(name, length)

@@ -24,6 +24,8 @@ from vos_ros.tracking.drawing import draw_tracks
 from vos_ros.tracking.folder import pictures_in
 from vos_ros.tracking.instances import InstanceTracker
 from vos_ros.tracking.params import InstanceTrackerParams
+from vos_ros.tracking.reading import read_picture
+from vos_ros.tracking.reading import warn_if_cut_off
 from vos_ros.tracking.video_file import VideoFile
 
 _QUICK_FRAMES = 24
@@ -56,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Track the video; return 0, or 1 with a message on stderr."""
     try:
+        if args.frames < 0:
+            raise ValueError(f'--frames {args.frames}: at least 0')
         params = InstanceTrackerParams(
             **{entry.name: getattr(args, entry.name) for entry in fields(InstanceTrackerParams)})
         network = MobileInst(load_package(args.model), args.threads, args.provider or ('cpu',),
@@ -69,15 +73,14 @@ def run(args: argparse.Namespace) -> int:
 def read_frames(source: str) -> Iterator[tuple[NDArray[np.uint8], float | None]]:
     """Yield (uint8 [H, W, 3] RGB, seconds or None) of a video file or a folder of images.
 
-    Raises FileNotFoundError, or ValueError for what OpenCV cannot read.
+    Raises FileNotFoundError, or ValueError for what OpenCV cannot read.  Logs a warning at the
+    end of a video that is shorter than it says.
     """
     path = Path(source)
     if path.is_dir():
         for file in pictures_in(path):
-            image = cv2.imread(str(file), cv2.IMREAD_COLOR)
-            if image is None:
-                raise ValueError(f'{file}: is not an image that OpenCV can read')
-            yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB), None  # type: ignore[misc]
+            yield cv2.cvtColor(  # type: ignore[misc]  # uint8 in and out
+                read_picture(file), cv2.COLOR_BGR2RGB), None
         return
     if not path.is_file():
         raise FileNotFoundError(f'{source}: no such file or folder')
@@ -93,6 +96,7 @@ def read_frames(source: str) -> Iterator[tuple[NDArray[np.uint8], float | None]]
             count += 1
         if not count:
             raise ValueError(f'{source}: is not a video that OpenCV can read')
+        warn_if_cut_off(capture, source, count)
     finally:
         capture.release()
 

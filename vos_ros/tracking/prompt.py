@@ -15,6 +15,11 @@ class PromptError(ValueError):
     """A prompt cannot be taken; the text names the object and says why."""
 
 
+def called(index: int, name: str) -> str:
+    """Return how a refusal names an object of a request."""
+    return f'object {index} ({name!r})' if name else f'object {index}'
+
+
 @dataclass(frozen=True)
 class Prompt:
     """One object to follow, designated by a mask, a box, points, a polygon or a track id.

@@ -64,7 +64,8 @@ def _pairs(name: str, numbers: Sequence[float], size: tuple[int, int]) -> NDArra
                           'of each')
     pairs = np.asarray(numbers, np.float32).reshape(-1, 2)
     height, width = size
-    # Pixel centres are whole numbers: an image reaches from -0.5 to its size less 0.5.
+    # Pixel centres are whole numbers: an image reaches from -0.5 to its size less 0.5.  Whoever
+    # counts from its edges comes to its size.
     inside = (pairs >= -0.5).all(axis=1) & (pairs <= (width, height)).all(axis=1)
     if not inside.all():
         which = int(np.flatnonzero(~inside)[0])

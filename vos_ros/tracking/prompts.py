@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vos_ros.tracking.grabcut import BoolArray
+from vos_ros.tracking.prompt import called
 from vos_ros.tracking.prompt import Prompt
 from vos_ros.tracking.prompt import PromptError
 from vos_ros.tracking.prompt import Scene
@@ -70,8 +71,7 @@ def resolve(
 
 
 def _called(prompts: Sequence[Prompt], index: int) -> str:
-    name = prompts[index].name
-    return f'object {index} ({name!r})' if name else f'object {index}'
+    return called(index, prompts[index].name)
 
 
 def _check_ids(

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vos_ros.tracking.folder import IMAGE_SUFFIXES
+
 # Bytes of the disk that are left free, of a small one a quarter at most: the end of what is
 # buffered and the index, without which nothing can be read, are written when the file is closed.
 _KEPT_FREE = 8_000_000
@@ -22,6 +24,7 @@ class VideoFile:
     size: (height, width) of the file, pixels; others are scaled to it.  rate: pictures a second.
     Its folder is made.  Raises OSError or ValueError that names the file when it cannot be
     written; OSError also from ``write``, which closes it, when the disk is nearly full.
+    pictures: how many the file has; 0 once it is closed and cannot be read.
     """
 
     def __init__(self, path: str | os.PathLike[str], size: tuple[int, int], rate: float) -> None:
@@ -30,8 +33,11 @@ class VideoFile:
         # Players refuse odd sides in 4:2:0.
         self._size = (max(2, width - width % 2), max(2, height - height % 2))
         self._path = Path(path).expanduser()
+        # OpenCV would put the bytes of one frame of video there, over a picture perhaps.
+        if self._path.suffix.lower() in IMAGE_SUFFIXES:
+            raise ValueError(f'{self._path}: is the name of a picture; a video ends in .mp4')
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._written = 0
+        self.pictures = 0
         self._check_room()
         self._writer = cv2.VideoWriter(
             str(self._path), cv2.VideoWriter.fourcc(*'mp4v'), rate, self._size)
@@ -49,7 +55,7 @@ class VideoFile:
         if picture.shape[1::-1] != self._size:
             picture = cv2.resize(picture, self._size)  # type: ignore[assignment]  # uint8 too
         self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        self._written += 1
+        self.pictures += 1
 
     def close(self) -> None:
         """Write what is left; raise OSError when the file cannot be read back."""
@@ -57,11 +63,12 @@ class VideoFile:
             return
         self._writer.release()
         # OpenCV does not tell when it could not write.
-        if self._written and not cv2.VideoCapture(str(self._path)).isOpened():
+        if self.pictures and not cv2.VideoCapture(str(self._path)).read()[0]:
+            self.pictures = 0
             raise OSError(f'{self._path}: was not written whole and cannot be read')
 
     def _check_room(self) -> None:
         disk = shutil.disk_usage(self._path.parent)
-        if disk.free < min(_KEPT_FREE, disk.total // 4) + _INDEX_BYTES * self._written:
+        if disk.free < min(_KEPT_FREE, disk.total // 4) + _INDEX_BYTES * self.pictures:
             raise OSError(f'{self._path}: the disk is full, {disk.free / 1e6:.1f} MB are left; '
-                          f'the video ends after {self._written} pictures')
+                          f'the video ends after {self.pictures} pictures')

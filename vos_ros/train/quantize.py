@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 import onnx
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
+from vos_ros.data.coco import images_named
+from vos_ros.data.coco import read_names
 from vos_ros.models.quantize import Inputs
 from vos_ros.models.quantize import prepare
 from vos_ros.models.quantize import quantise
@@ -71,6 +73,9 @@ def run(args: argparse.Namespace) -> int:
         if args.out.resolve() == package.path.resolve():
             raise ValueError(f'--out {args.out}: is the folder of the model itself, whose graphs '
                              'would be overwritten; give another one')
+        held_out = None
+        if args.annotations is not None and args.held_out is not None:
+            held_out = images_named(args.held_out, args.annotations)
         graphs, figures = (float16 if args.precision == 'float16' else int8)(package, args)
         name = args.name or args.out.resolve().name
 
@@ -83,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
         made = write(figures)
         # The figures are of the graphs as they will be loaded, so they come after them.
-        measured = compare(package, made, args.data, args.annotations, args.held_out)
+        measured = compare(package, made, args.data, args.annotations, held_out)
         folder = write({**figures, 'measured': measured}).path
         write_card(folder / 'MODEL_CARD.md', package, name, figures, measured)
     except (ValueError, OSError, PackageError, GraphError) as error:
@@ -136,14 +141,18 @@ def float16(package: ModelPackage, args: argparse.Namespace) -> tuple[dict[str, 
 
 
 def pictures(args: argparse.Namespace) -> list[Path]:
-    """Return the pictures to calibrate with; ValueError when there are none."""
+    """Return the pictures to calibrate with.
+
+    ValueError when there are none, DataError for a list that names others.
+    """
     files = sorted(file for folder in args.images for file in folder.rglob('*')
                    if file.suffix.lower() in _PICTURES)
+    there = {file.name for file in files}
     if args.only is not None:
-        keep = set(args.only.read_text().split())
+        keep = read_names(args.only, '--images', there)
         files = [file for file in files if file.name in keep]
     if args.without is not None:
-        drop = set(args.without.read_text().split())
+        drop = read_names(args.without, '--images', there)
         files = [file for file in files if file.name not in drop]
     if not files or args.count < 1:
         raise ValueError('no pictures to calibrate with: give --images with some, --count above 0')

@@ -25,11 +25,12 @@ _FIGURES = ('AP', 'AR@100')
 
 
 def compare(before: ModelPackage, after: ModelPackage, data: Path | None,
-            annotations: Path | None, held_out: Path | None) -> dict[str, float]:
+            annotations: Path | None, held_out: set[str] | None) -> dict[str, float]:
     """Print and return how many times as fast `after` is, and AP and AR of both where given.
 
     key, reuse, mean_<n>t: medians of `before` over those of `after`, in turns, on n threads; mean
-    is of a frame at T = 3.  AP, AR are class-agnostic, percent.  Raises DataError.
+    is of a frame at T = 3.  AP, AR are class-agnostic, percent, of the images that held_out names,
+    all of them where it is None.  Raises DataError.
     """
     figures: dict[str, float] = {}
     for threads in (1, 2):
@@ -43,9 +44,8 @@ def compare(before: ModelPackage, after: ModelPackage, data: Path | None,
                   f'{old / new:.2f} times as fast')
     if data is None or annotations is None:
         return figures
-    keep = None if held_out is None else set(held_out.read_text().split())
     for word, package in (('before', before), ('after', after)):
-        found = _quality(package, CocoImages(data, annotations, package.classes, keep))
+        found = _quality(package, CocoImages(data, annotations, package.classes, held_out))
         for name in _FIGURES:
             figures[f'{name}_{word}'] = round(100 * found[f'agnostic_{name}'], 2)
             print(f'class-agnostic {name} {word}: {figures[f"{name}_{word}"]:.1f}')
