@@ -52,7 +52,7 @@ class Coverage:
 def follow(video: Video, network: MobileInst, objects: dict[str, Coverage]) -> int:
     """Add the objects of an annotated video; return its number of frames."""
     tracker, frames = InstanceTracker(network), 0
-    for image, truth, _ in video.frames:
+    for image, truth, *_ in video.frames:
         found = tracker.step(image).label_map
         frames += 1
         if truth is None:

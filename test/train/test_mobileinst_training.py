@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training MobileInst in miniature: the data sets, query passing, stopping and going on."""
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +9,10 @@ from miniature import coco_folder
 from miniature import ytvis_folder
 from mobileinst_material import TINY
 from mobileinst_material import tiny_training
-import numpy as np
 import pytest
 import torch
 
 from vos_ros.models.mobileinst import build
-from vos_ros.runtime.mobileinst import MobileInst
-from vos_ros.runtime.package import load_package
-from vos_ros.train import export_mobileinst
 from vos_ros.train.distributed import join
 from vos_ros.train.feature_pool import FeaturePool
 from vos_ros.train.feature_pool import trunk_digest
@@ -288,42 +283,3 @@ def test_shipped_recipes_start_on_the_official_layouts(name, tmp_path, monkeypat
     run.run()
     assert run.classes == ('person', 'dog') and run.iteration == 1
     assert not torch.equal(before, run.model.instance_decoder.queries)
-
-
-def test_exported_checkpoint_gives_the_averaged_weights(config, tmp_path):
-    run = trainer(config, tmp_path)
-    run.run(stop_at=2)
-    with torch.no_grad():
-        run.ema.state['instance_decoder.objectness_head.bias'].fill_(0.25)
-    run.save()
-    parser = argparse.ArgumentParser()
-    export_mobileinst.add_arguments(parser)
-    out = tmp_path / 'package'
-    arguments = ['--checkpoint', str(tmp_path / LAST), '--out', str(out), '--name', 'tiny']
-    assert export_mobileinst.run(parser.parse_args([*arguments, '--storage', 'float32'])) == 0
-    package = load_package(out)
-    assert (package.name, package.classes) == ('tiny', ('person', 'animal'))
-    assert package.input_size == (128, 192)
-    image = np.random.default_rng(0).integers(0, 255, (128, 192, 3), dtype=np.uint8)
-    found = MobileInst(package).key(image)
-    model = build(TINY | {'num_classes': 2})
-    model.load_state_dict(run.ema.state)
-    with torch.no_grad():
-        wanted = model.eval()(to_network(torch.from_numpy(image)[None], torch.device('cpu')))
-    for name in ('logits', 'objectness', 'masks'):
-        # Two steps leave mask logits of up to 100 behind: float32 is relative there.
-        np.testing.assert_allclose(
-            getattr(found, name), wanted[name][0].numpy(), rtol=1e-3, atol=2e-3)
-
-
-def test_export_refuses_what_is_no_checkpoint(tmp_path, capsys):
-    parser = argparse.ArgumentParser()
-    export_mobileinst.add_arguments(parser)
-    path = tmp_path / 'other.pt'
-    torch.save({'kind': 'xmem'}, path)
-    for file, message in ((path, 'no checkpoint of a MobileInst run'),
-                          (tmp_path / 'none.pt', 'no such checkpoint')):
-        arguments = ['--checkpoint', str(file), '--out', str(tmp_path / 'out')]
-        assert export_mobileinst.run(parser.parse_args(arguments)) == 1
-        assert message in capsys.readouterr().err
-    assert not (tmp_path / 'out').exists()

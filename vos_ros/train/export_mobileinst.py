@@ -3,6 +3,7 @@
 """Turn a MobileInst checkpoint (its averaged weights) into a model package."""
 
 import argparse
+from collections.abc import Sequence
 import json
 from pathlib import Path
 import sys
@@ -15,9 +16,13 @@ from vos_ros.models.export import export_mobileinst
 from vos_ros.models.export import STORAGES
 from vos_ros.models.mobileinst import build
 from vos_ros.models.mobileinst import MobileInst
+from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import PackageError
 from vos_ros.train.calibrate import calibrate
 from vos_ros.train.checkpoint import load_checkpoint
+from vos_ros.train.checkpoint import load_tensors
+from vos_ros.train.mixing import add_mix
+from vos_ros.train.mixing import mixed
 from vos_ros.train.mobileinst_config import TrainConfig
 from vos_ros.train.mobileinst_data import collate_images
 from vos_ros.train.mobileinst_data import ImageSamples
@@ -29,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument('--checkpoint', type=Path, required=True,
                         help='last.pt of a run of vos-ros train mobileinst')
+    add_mix(parser)
     parser.add_argument('--out', type=Path, required=True, help='folder of the package')
     parser.add_argument('--name', help="the package's name (default: the folder's)")
     parser.add_argument('--size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'),
@@ -56,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
             figures = json.loads(args.figures.read_text())
         model = build(dict(saved['network']))
         model.load_state_dict(saved['ema']['state'])
+        if args.mix is not None:
+            mix(model, saved['classes'], *args.mix)
         if args.calibrate:
             figures |= fit_scores(model, saved['config'], args.calibrate)
         folder = export_mobileinst(
@@ -69,6 +77,23 @@ def run(args: argparse.Namespace) -> int:
     for path in sorted(folder.iterdir()):
         print(f'{path}  {path.stat().st_size / 1e6:.1f} MB')
     return 0
+
+
+def mix(model: MobileInst, classes: Sequence[str], other: str, share: str) -> None:
+    """Average a network's weights, in place, with those of a package, which get ``share``.
+
+    Raises ValueError or PackageError that names what does not fit.
+    """
+    package = load_package(other)
+    if package.weights is None:
+        raise ValueError(f'--mix: {package.path} has no weights to mix, only graphs')
+    if package.kind != 'mobileinst' or list(package.classes) != list(classes):
+        raise ValueError(f'--mix: {package.path} is of kind {package.kind} with other classes')
+    weights, own = load_tensors(package.weights, True), model.state_dict()
+    if {name: value.shape for name, value in weights.items()} \
+            != {name: value.shape for name, value in own.items()}:
+        raise ValueError(f'--mix: {package.path} is another network: {package.network}')
+    model.load_state_dict(mixed(own, weights, share))
 
 
 def fit_scores(model: MobileInst, mapping: dict[str, Any], count: int) -> dict[str, Any]:

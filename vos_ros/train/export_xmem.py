@@ -11,8 +11,6 @@ from pathlib import Path
 import sys
 from typing import Any
 
-import torch
-
 from vos_ros.models.xmem.config import XMemConfig
 from vos_ros.models.xmem.export import export_xmem
 from vos_ros.models.xmem.network import XMem
@@ -21,6 +19,8 @@ from vos_ros.models.xmem.weights import WeightsError
 from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import PackageError
 from vos_ros.train.checkpoint import load_checkpoint
+from vos_ros.train.mixing import add_mix
+from vos_ros.train.mixing import mixed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='checkpoint.pt of a run of vos-ros train xmem')
     source.add_argument('--package', type=Path, help='a package with model.safetensors, to export '
                         'anew; what else is not given stays as it is there')
-    parser.add_argument('--mix', nargs=2, metavar=('PACKAGE', 'SHARE'), help='average with the '
-                        'weights of another package, which get SHARE (0 to 1): of two trainings '
-                        'that went on from each other the mean often generalises better')
+    add_mix(parser)
     parser.add_argument('--out', type=Path,
                         help='folder of the package (default: the one of --package)')
     parser.add_argument('--name', help="the package's name (default: the folder's)")
@@ -92,20 +90,10 @@ def mix(network: XMem, other: Path, share: str) -> None:
 
     Raises ValueError or PackageError that names what does not fit.
     """
-    try:
-        part = float(share)
-    except ValueError:
-        part = -1.0
-    if not 0 <= part <= 1:
-        raise ValueError(f'--mix: SHARE is {share}, must be 0 to 1')
     twin = load_torch(load_package(other)).network
     if twin.config != network.config:
         raise ValueError(f'--mix: {other} is another network: {twin.config}')
-    own, weights = network.state_dict(), twin.state_dict()
-    # Whole numbers are counters, which nothing is the mean of.
-    network.load_state_dict({
-        name: torch.lerp(value, weights[name].to(value), part)
-        if value.is_floating_point() else value for name, value in own.items()})
+    network.load_state_dict(mixed(network.state_dict(), twin.state_dict(), share))
 
 
 def averaged_network(checkpoint: Path) -> tuple[XMem, int]:
