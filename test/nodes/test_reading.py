@@ -16,6 +16,18 @@ def blobs(seed):
     return cv2.resize(rng.integers(0, 255, (12, 16, 3), np.uint8), (160, 120))
 
 
+def film(path):
+    """A video of 30 frames."""
+    file = VideoFile(path, (120, 160), 25)
+    for number in range(30):
+        file.write(blobs(number))
+    file.close()
+
+
+def halve(path):
+    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+
+
 @pytest.fixture(params=['track', 'video_source'])
 def frames_of(request):
     """Both ways to read a source."""
@@ -39,12 +51,9 @@ def test_half_a_picture_is_refused(frames_of, tmp_path, name):
 @pytest.mark.parametrize('suffix', ['avi', 'mkv'])
 def test_half_a_video_is_told(frames_of, tmp_path, caplog, suffix):
     path = tmp_path / f'video.{suffix}'
-    file = VideoFile(path, (120, 160), 25)
-    for number in range(30):
-        file.write(blobs(number))
-    file.close()
+    film(path)
     assert len(frames_of(path)) == 30 and not caplog.records
-    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    halve(path)
     count = len(frames_of(path))
     assert 5 < count < 25
     told, = caplog.records
@@ -53,11 +62,8 @@ def test_half_a_video_is_told(frames_of, tmp_path, caplog, suffix):
 
 def test_a_source_that_is_read_again_tells_it_once(tmp_path, caplog):
     path = tmp_path / 'video.avi'
-    file = VideoFile(path, (120, 160), 25)
-    for number in range(30):
-        file.write(blobs(number))
-    file.close()
-    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    film(path)
+    halve(path)
     source = open_source(str(path))
     assert len(list(source)) == len(list(source))
     assert len(caplog.records) == 1

@@ -291,13 +291,13 @@ class Trainer:
 
 
 def evaluate_model(model: MobileInst, data: CocoImages, size: tuple[int, int],
-                   device: torch.device, precision: torch.dtype | None) -> dict[str, float]:
+                   device: torch.device, precision: torch.dtype) -> dict[str, float]:
     """Measure a PyTorch network as `vos-ros evaluate instances` measures a package."""
     model.eval()
 
     @torch.no_grad()
     def ask(image: NDArray[np.uint8]) -> Queries:
-        with working_cast(device, precision or torch.float32):
+        with working_cast(device, precision):
             out = model(to_network(torch.from_numpy(image)[None], device))
         return Queries(*(out[key][0].float().cpu().numpy()
                          for key in ('logits', 'objectness', 'masks')))

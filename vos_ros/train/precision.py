@@ -6,7 +6,7 @@ import torch
 
 # Processors' own bfloat16 arithmetic, by the names that torch.cpu.get_capabilities() gives on
 # x86-64 and on Arm. Where none is there oneDNN emulates it: a dense convolution forward and
-# backward then takes ten times as long as in float32, a training iteration up to fifteen times.
+# backward then takes ten times as long as in float32, an iteration of training six times.
 _BFLOAT16 = ('avx512_bf16', 'amx_bf16', 'avx10_2', 'bf16', 'sve_bf16')
 
 
