@@ -43,7 +43,7 @@ demo: env
 	  $(if $(MODEL),--model '$(MODEL)') $(if $(BOX),--box '$(BOX)') $(if $(AT),--at '$(AT)')
 
 test: test-env
-	@VOS_ROS_REQUIRE_ROS=1 $(RUN) python -m pytest $(PYTEST_ARGS)
+	@VOS_ROS_REQUIRE_ROS=1 $(RUN) python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 lint: test-env
 	@$(RUN) ruff check .

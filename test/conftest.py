@@ -21,6 +21,8 @@ os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
 os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
 if os.environ.get('ROS_DISTRO') == 'humble':        # which does not know the one above
     os.environ.setdefault('ROS_LOCALHOST_ONLY', '1')
+if 'PYTEST_XDIST_WORKER' in os.environ:     # beside another one, so torch has one core
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
 if 'ROS_LOG_DIR' not in os.environ:
     os.environ['ROS_LOG_DIR'] = tempfile.mkdtemp(prefix='vos_ros_log_')
     atexit.register(shutil.rmtree, os.environ['ROS_LOG_DIR'], True)
@@ -60,9 +62,15 @@ def pytest_report_header(config):
             f'launch: {"present" if HAVE_LAUNCH else "absent"}; torch: {torch}')
 
 
-def pytest_collection_modifyitems(items):
-    """Skip what needs ROS or launch where they are absent, and say so."""
+def pytest_collection_modifyitems(config, items):
+    """Skip what needs ROS or launch where they are absent, and say so; group for processes."""
     for item in items:
+        if config.pluginmanager.hasplugin('xdist'):
+            # Nodes wait for each other most of the time: one process tests them, one after the
+            # other, while the other computes.  A file's tests share what they make.
+            folder = item.path.parent.name
+            group = 'ros' if folder in ('nodes', 'launch') else str(item.path)
+            item.add_marker(pytest.mark.xdist_group(group))
         if item.get_closest_marker('ros') and not HAVE_ROS:
             item.add_marker(pytest.mark.skip(
                 reason='needs rclpy and the built vos_ros messages (make test)'))

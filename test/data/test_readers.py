@@ -15,6 +15,7 @@ import pytest
 from vos_ros.data.coco import CocoImages
 from vos_ros.data.coco import DataError
 from vos_ros.data.coco import held_out
+from vos_ros.data.coco import read_rgb
 from vos_ros.data.cutouts import cut_instances
 from vos_ros.data.cutouts import load_stamps
 from vos_ros.data.instances import SUPERCATEGORIES
@@ -99,6 +100,15 @@ def test_coco_missing_or_resized_image_is_named(tmp_path):
         data[1]
     with pytest.raises(DataError, match=r'000000000003\.png'):
         data[2]
+
+
+def test_half_a_jpeg_is_no_image(tmp_path):
+    path = tmp_path / 'half.jpg'
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8))
+    assert read_rgb(path).shape == (48, 64, 3)
+    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    with pytest.raises(DataError, match=r'half\.jpg'):
+        read_rgb(path)
 
 
 def test_hold_out_is_by_id_alone():

@@ -125,6 +125,15 @@ def test_frames_go_by_their_numbers(tmp_path):
     assert [path.stem for path in sequence.frames] == [str(t) for t in range(12)]
 
 
+def test_half_a_frame_is_refused(folder):
+    (sequence,) = find_sequences(folder)
+    path = sequence.frames[3]
+    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    assert sequence.image(2).any()
+    with pytest.raises(ValueError, match=r'00003\.jpg'):
+        sequence.image(3)
+
+
 def test_layouts(folder, tmp_path):
     (davis,) = find_sequences(folder)
     assert (davis.name, len(davis.frames)) == ('walk', 8)

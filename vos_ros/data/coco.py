@@ -20,6 +20,7 @@ from pycocotools.coco import COCO
 
 from vos_ros.data.instances import Instance
 from vos_ros.data.instances import MaskedImage
+from vos_ros.runtime.reading import read_picture
 
 
 class DataError(ValueError):
@@ -100,10 +101,11 @@ def class_map(coco: COCO, classes: Sequence[str], used: Collection[int]) -> dict
 
 
 def read_rgb(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Read an image file as uint8 [H, W, 3] RGB; DataError naming it when it cannot be read."""
-    image = cv2.imread(os.fspath(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DataError(f'{path}: no such image, or not readable as one')
+    """Read an image file as uint8 [H, W, 3] RGB; DataError naming what cannot be read whole."""
+    try:
+        image = read_picture(Path(path))
+    except (OSError, ValueError) as error:
+        raise DataError(f'{path}: no such image, or not readable as one') from error
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vos_ros.runtime.reading import read_picture
 from vos_ros.tracking.folder import IMAGE_SUFFIXES
 from vos_ros.tracking.folder import pictures_in
 
@@ -35,10 +36,8 @@ class VideoSequence:
     annotations: tuple[Path | None, ...]
 
     def image(self, index: int) -> NDArray[np.uint8]:
-        """Read a frame: uint8 [H, W, 3] RGB."""
-        data = cv2.imread(str(self.frames[index]), cv2.IMREAD_COLOR)
-        if data is None:
-            raise ValueError(f'{self.frames[index]}: not a readable picture')
+        """Read a frame: uint8 [H, W, 3] RGB; ValueError naming one that cannot be read whole."""
+        data = read_picture(self.frames[index])
         return cv2.cvtColor(data, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
     def labels(self, index: int, void: bool = False) -> NDArray[np.uint8] | None:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vos_ros.nodes import images
+from vos_ros.runtime.reading import read_picture
+from vos_ros.runtime.reading import warn_if_cut_off
 from vos_ros.tracking.folder import pictures_in
-from vos_ros.tracking.reading import read_picture
-from vos_ros.tracking.reading import warn_if_cut_off
 
 BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')

@@ -17,6 +17,8 @@ from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import PackageError
 from vos_ros.runtime.package import REUSE_FEATURES
+from vos_ros.runtime.reading import read_picture
+from vos_ros.runtime.reading import warn_if_cut_off
 from vos_ros.runtime.session import GraphError
 from vos_ros.runtime.sizes import Sizes
 from vos_ros.tracking.drawing import contact_sheet
@@ -24,8 +26,6 @@ from vos_ros.tracking.drawing import draw_tracks
 from vos_ros.tracking.folder import pictures_in
 from vos_ros.tracking.instances import InstanceTracker
 from vos_ros.tracking.params import InstanceTrackerParams
-from vos_ros.tracking.reading import read_picture
-from vos_ros.tracking.reading import warn_if_cut_off
 from vos_ros.tracking.video_file import VideoFile
 
 _QUICK_FRAMES = 24

@@ -27,6 +27,7 @@ from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import ModelPackage
 from vos_ros.runtime.package import PackageError
 from vos_ros.runtime.package import write_package
+from vos_ros.runtime.reading import read_picture
 from vos_ros.runtime.session import GraphError
 from vos_ros.train.quantize_report import compare
 from vos_ros.train.quantize_report import write_card
@@ -170,10 +171,7 @@ def record(package: ModelPackage, files: list[Path]) -> dict[str, list[Inputs]]:
     network = MobileInst(package, reuse_features='cached' if cached else 'full')
     samples: dict[str, list[Inputs]] = {name: [] for name in package.graphs}
     for file in files:
-        picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise ValueError(f'{file}: is not a picture that OpenCV can read')
-        rgb = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+        rgb = np.asarray(cv2.cvtColor(read_picture(file), cv2.COLOR_BGR2RGB), np.uint8)
         letterbox = Letterbox((rgb.shape[0], rgb.shape[1]), package.input_size)
         image = letterbox.apply(rgb).copy()
         output = network.key(np.roll(image, 4, axis=1))
