@@ -62,15 +62,19 @@ def pytest_report_header(config):
             f'launch: {"present" if HAVE_LAUNCH else "absent"}; torch: {torch}')
 
 
-def pytest_collection_modifyitems(config, items):
-    """Skip what needs ROS or launch where they are absent, and say so; group for processes."""
+def pytest_itemcollected(item):
+    """Say which tests one process runs: a file's, which share what they make, and all of nodes."""
+    if item.config.pluginmanager.hasplugin('xdist'):
+        # Nodes wait for each other most of the time, so one process can test them, one after the
+        # other, while the other computes.
+        folder = item.path.parent.name
+        group = 'ros' if folder in ('nodes', 'launch') else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs ROS or launch where they are absent, and say so."""
     for item in items:
-        if config.pluginmanager.hasplugin('xdist'):
-            # Nodes wait for each other most of the time: one process tests them, one after the
-            # other, while the other computes.  A file's tests share what they make.
-            folder = item.path.parent.name
-            group = 'ros' if folder in ('nodes', 'launch') else str(item.path)
-            item.add_marker(pytest.mark.xdist_group(group))
         if item.get_closest_marker('ros') and not HAVE_ROS:
             item.add_marker(pytest.mark.skip(
                 reason='needs rclpy and the built vos_ros messages (make test)'))

@@ -141,7 +141,7 @@ raise SystemExit(run(Hung))
 
 def test_ctrl_c_before_the_node_is_made_ends_with_status_0():
     program = """
-import os, signal
+import os, signal, time
 from rclpy.node import Node
 from vos_ros.nodes.counters import FrameCounters
 from vos_ros.nodes.image_input import ImageInput
@@ -153,6 +153,7 @@ class Half(Node):
         super().__init__('half')
         self.input = ImageInput(self, 'raw', FrameCounters(), print, print)
         os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)      # on a busy machine the interrupt comes a little later
 
 
 raise SystemExit(run(Half))

@@ -3,11 +3,11 @@
 """A float ONNX graph to an int8 one (QDQ), with the parts that suffer most left in float.
 
 Activations are uint8 and weights int8 with a scale for each output channel.  The ranges come from
-MinMax calibration on real inputs.  Which parts stay in float is measured: the quantisable nodes
-are cut into groups along the graph, each group is quantised alone, and groups are put back into
-float, worst first, until the noise of the outputs is low enough.  Then each of the others is put
-back where the graph is faster so: large maps with little arithmetic often are.  Dimensions that
-the float graph leaves free stay free.
+MinMax calibration on real inputs. Which parts stay in float is measured: the quantisable nodes
+are cut into groups along the graph; where all in int8 are too noisy each group is quantised
+alone, and groups are put back into float, worst first, until they are not. Then each of the
+others is put back where the graph is faster so: large maps with little arithmetic often are.
+Dimensions that the float graph leaves free stay free.
 """
 
 from collections.abc import Callable
@@ -52,16 +52,14 @@ class Quantised:
     """What became of a graph.
 
     noise: root mean square difference to the float graph's outputs over their own deviation, the
-    worst output.  groups: weighted nodes of each group; alone: the noise of each quantised alone;
-    kept: indices of the groups left in float.  speed: processor time of the float graph over that
-    of this one, one thread.
+    worst output.  groups: weighted nodes of each group; kept: indices of the groups left in
+    float.  speed: processor time of the float graph over that of this one, one thread.
     """
 
     model: onnx.ModelProto
     noise: float
     speed: float
     groups: tuple[tuple[str, ...], ...]
-    alone: tuple[float, ...]
     kept: tuple[int, ...]
 
 
@@ -95,15 +93,17 @@ def quantise(path: str | Path, samples: Sequence[Inputs], limit: float = 0.3, gr
             model = _quantised(plain, ranges, exclude)
             return model, judge.noise(model)
 
-        alone = []
-        for index, part in enumerate(parts):
-            noise = attempt([i for i in range(len(parts)) if i != index])[1]
-            report(f'group {index}, {part[0]} to {part[-1]}: noise {noise:.4f} alone')
-            alone.append(noise)
-        order = sorted(range(len(parts)), key=lambda index: -alone[index])
         kept: list[int] = []
         model, noise = attempt(kept)
         report(f'all in int8: noise {noise:.4f}')
+        order: list[int] = []
+        if noise > limit:
+            # Dear, a graph for each group, so only where it is needed.
+            alone = []
+            for index, part in enumerate(parts):
+                alone.append(attempt([i for i in range(len(parts)) if i != index])[1])
+                report(f'group {index}, {part[0]} to {part[-1]}: noise {alone[-1]:.4f} alone')
+            order = sorted(range(len(parts)), key=lambda index: -alone[index])
         while noise > limit and len(kept) < len(parts) - 1:
             kept.append(order[len(kept)])
             model, noise = attempt(kept)
@@ -119,7 +119,7 @@ def quantise(path: str | Path, samples: Sequence[Inputs], limit: float = 0.3, gr
                 report(f'group {index} in float too: {gain:.2f} times as fast, noise {noise:.4f}')
         speed = judge.speed(model, onnx.load(str(plain)))
         report(f'{speed:.2f} times as fast as in float')
-    return Quantised(model, noise, speed, parts, tuple(alone), tuple(kept))
+    return Quantised(model, noise, speed, parts, tuple(kept))
 
 
 def prepare(path: str | Path, out: Path, sides: Mapping[str, int] | None = None) -> Path:
