@@ -37,6 +37,7 @@ def generate_launch_description():
         launching.argument('overlay_file', 'overlay.mp4', 'Video file to write.'),
         launching.argument('fps', '0.0', 'Frame rate of overlay_file; 0 goes by the stamps.'),
         *launching.tracker_arguments('instance_tracker'),
+        *launching.numbers(rate=float, max_frames=int, fps=float),
         launching.node(
             'video_source',
             [launching.share('config', 'video_source.yaml'),

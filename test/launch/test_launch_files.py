@@ -53,6 +53,31 @@ def test_the_demo_plays_with_the_parameters_of_a_compressed_camera(tmp_path):
     assert (tmp_path / 'out.mp4').is_file()
 
 
+@pytest.mark.skipif(not shutil.which('ros2'), reason='needs the ros2 command')
+@pytest.mark.parametrize(('file', 'arguments', 'text'), [
+    ('instances', ['overlay:=true', 'params_file:=none.yaml'], 'params_file:=none.yaml: '),
+    ('memory', ['overlay:=true', 'params_file:=bad.yaml'], 'params_file:=bad.yaml: bad.yaml: '),
+    ('vos', ['memory_params_file:=none.yaml'], 'memory_params_file:=none.yaml: '),
+    ('demo', ['max_frames:=abc'], 'max_frames:=abc: ')])
+def test_arguments_that_cannot_be_end_the_launch_before_it_starts_a_node(
+        tmp_path, file, arguments, text):
+    (tmp_path / 'bad.yaml').write_text('reuse_interval: 2')
+    done = subprocess.run(['ros2', 'launch', 'vos_ros', f'{file}.launch.py', *arguments],
+                          capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and text in said and 'process started' not in said
+
+
+@pytest.mark.skipif(not shutil.which('ros2'), reason='needs the ros2 command')
+def test_a_parameter_of_the_wrong_type_is_refused_under_all_nodes_too(tmp_path):
+    (tmp_path / 'mine.yaml').write_text(yaml.safe_dump(
+        {'/**': {'ros__parameters': {'threads': 'two'}}}))
+    done = subprocess.run(
+        ['ros2', 'launch', 'vos_ros', 'instances.launch.py', f'params_file:={tmp_path}/mine.yaml'],
+        capture_output=True, text=True, timeout=60)
+    assert "Trying to set parameter 'threads' to 'two'" in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize('name', ['instances_launch.py', 'users_file_launch.py'])
 def test_launched_nodes(name):
     pytest.importorskip('torch', reason='their package is exported by torch')

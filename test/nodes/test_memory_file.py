@@ -174,6 +174,39 @@ def test_what_cannot_be_written_is_said_once_and_the_next_one_is(disk, tmp_path)
     assert disk.written == [('memory.safetensors', 3)]
 
 
+@pytest.mark.parametrize('period', [0.1, 0.0])
+def test_what_could_not_be_saved_is_tried_again_when_no_object_is_left(
+        disk, tmp_path, monkeypatch, period):
+    monkeypatch.setattr(memory_file, '_AGAIN', 0.1)
+    tracked = Tracked()
+    tracked.ids, tracked.broken = [], True
+    file = MemoryFile(tracked, str(tmp_path / 'memory.safetensors'), lambda: period, Log())
+    disk.go.release(4)
+    file.changed()      # the last object was removed
+    file._writing.result(5)
+    tracked.broken = False
+    file.tick()
+    assert not disk.written and file.trouble, 'too early'
+    for _ in range(3):
+        time.sleep(0.12)
+        file.tick()
+        file._writing.result(5)
+    assert disk.written == [('memory.safetensors', 2)] and not file.trouble
+
+
+def test_what_killed_processes_left_of_a_file_goes_when_it_is_saved(disk, tmp_path):
+    old, young, other = (tmp_path / f'.{name}.part' for name in (
+        'a.safetensors.old', 'a.safetensors.young', 'b.safetensors.old'))
+    for part in (old, young, other):
+        part.write_text('half')
+        if part != young:
+            os.utime(part, (0, 0))
+    file, _, _ = made(tmp_path / 'memory.safetensors')
+    disk.go.release()
+    file.write(tmp_path / 'a.safetensors').result(5)
+    assert [part.exists() for part in (old, young, other)] == [False, True, True]
+
+
 def test_what_killed_processes_left_is_deleted_at_the_start(tmp_path):
     path = tmp_path / 'memory[1].safetensors'
     now = time.time()

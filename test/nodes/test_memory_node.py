@@ -193,6 +193,28 @@ def test_memory_stays_below_its_ceiling(ros, xmem_package, scene):
     assert int(values['memory_bytes']) <= int(values['memory_ceiling_bytes'])
 
 
+def test_sizes_that_take_turns_are_told_once(ros, xmem_package, scene):
+    memory = MemoryProbe(ros, xmem_package, latency_budget_ms=60000.0)
+    large = np.kron(scene(0), np.ones((2, 2, 1), np.uint8))
+
+    def told(text):
+        return memory.process.output().count(text)
+
+    memory.show(scene(0), 10)
+    ros.until(lambda: told('operating points, starting at'), what='a budget')
+    before = [told(text) for text in ('ceiling of the memories at', 'operating points, starting')]
+    for second in range(11, 19):
+        memory.show((scene(second), large)[second % 2], second)
+    ros.spin(1.0)
+    assert before == [told(text) for text in ('ceiling of the memories at',
+                                              'operating points, starting')]
+    assert not told('ceiling of the memories at 320x240')
+    # A camera that was set to another size.
+    for second in range(19, 22):
+        memory.show(large, second)
+    ros.until(lambda: told('ceiling of the memories at 320x240') == 1, what='the new size')
+
+
 def test_bad_pictures_are_dropped_and_counted(memory, scene):
     memory.show(scene(0), 10)
     assert memory.add({'mask': mask_message(disc(0))}).success

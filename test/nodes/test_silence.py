@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tracker that gets no images says why, once, and says when it is well again."""
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -91,6 +93,56 @@ def test_simulated_time_may_stand_still_or_go_back(ros, tiny_package, eager):
     ros.diagnostics('input', state='no publisher')
     assert process.process.poll() is None
     assert process.interrupt() == 0
+
+
+@pytest.mark.parametrize(('simulated', 'text'), [
+    (True, 'use_sim_time is true, but nothing came on /clock'),
+    (False, "s ahead of this node's clock: they are processed")])
+def test_stamps_ahead_of_the_clock_are_told(
+        ros, tiny_package, eager, scene, simulated, text):
+    publisher = ros.publisher(Image, '/image')
+    process = ros.start('instance_tracker', model_path=tiny_package, use_sim_time=simulated,
+                        **eager)
+    ros.connected(publisher)
+    message = images.fill(Image(), scene(1), 'rgb8')
+
+    def send():
+        message.header.stamp = ros.node.get_clock().now().to_msg()
+        message.header.stamp.sec += ahead
+        publisher.publish(message)
+
+    ahead = 0 if simulated else 60
+    ros.node.create_timer(0.1, send)
+    status, _ = ros.diagnostics('input', state='future stamps')
+    assert status.level == DiagnosticStatus.WARN and text in status.message
+    assert warnings(process, text) == 1
+    if not simulated:
+        # The camera's clock is set; the images before it are of a time to come.
+        ahead = 0
+        ros.diagnostics('input', state='ok')
+
+
+def test_a_good_share_of_bad_images_is_told_all_the_time(ros, tiny_package, eager, scene):
+    publisher = ros.publisher(Image, '/image')
+    ros.start('instance_tracker', model_path=tiny_package, **eager)
+    ros.connected(publisher)
+    good, bad = (images.fill(Image(), scene(1), 'rgb8') for _ in range(2))
+    bad.encoding = 'no_such'
+    turn = itertools.cycle([good, bad])
+
+    def send():
+        message = next(turn)
+        message.header.stamp = ros.node.get_clock().now().to_msg()
+        publisher.publish(message)
+
+    ros.node.create_timer(0.1, send)
+    seen = set()
+    ros.until(lambda: 'no_such' in ros.diagnostics('processing')[0].message, 10, 'told')
+    for _ in range(4):
+        status, values = ros.diagnostics('processing')
+        seen.add(status.level)
+    assert seen == {DiagnosticStatus.WARN} and 'no_such' in status.message
+    assert int(values['frames_processed']) > 10 and int(values['dropped_bad']) > 10
 
 
 def test_images_of_other_trackers_are_not_proposed(ros, tiny_package, eager):

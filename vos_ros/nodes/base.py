@@ -72,7 +72,9 @@ class TrackerNode(Node):
                 self.get_logger().warning(refused)
         self.outputs = Outputs(self)
         self.diagnostics = Diagnostics(self)
-        self.failures_in_a_row = 0
+        # Images stamped later than now, by this node's clock; ahead_ms of the last one.
+        self.ahead_in_a_row, self.ahead_ms = 0, 0.0
+        self.failures_in_a_row, self.failure_why = 0, ''
         self.fatal: str | None = None
         self.input: ImageInput | None = None
         # Of the frame in work; a step may paint in it.  Worker's thread.
@@ -302,13 +304,13 @@ class TrackerNode(Node):
 
     def _on_failure(self, what: str, error: Exception) -> None:
         self.failures_in_a_row += 1
+        self.failure_why = f'{type(error).__name__}: {error}'
         limit = self.parameters['max_failures']
         self.get_logger().error(
-            f'{what}, {self.failures_in_a_row} in a row: {type(error).__name__}: {error}',
+            f'{what}, {self.failures_in_a_row} in a row: {self.failure_why}',
             throttle_duration_sec=2.0)
         if limit and self.failures_in_a_row >= limit:
-            self._fail(f'{limit} images in a row failed, the last by {type(error).__name__}: '
-                       f'{error}')
+            self._fail(f'{limit} images in a row failed, the last by {self.failure_why}')
 
     def _publish(
             self, arrival: Arrival, begin: float, header: Header, frame: NDArray[np.uint8],
@@ -340,4 +342,6 @@ class TrackerNode(Node):
             return math.nan
         stamp = header.stamp.sec * 10 ** 9 + header.stamp.nanosec
         age = (self.get_clock().now().nanoseconds - stamp) / 1e6
+        self.ahead_in_a_row = self.ahead_in_a_row + 1 if age < 0 else 0
+        self.ahead_ms = -age
         return age if age >= 0 else math.nan

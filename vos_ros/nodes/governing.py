@@ -156,7 +156,8 @@ class Governing:
         self._prioritise(governor is not None)
         logger = self._node.get_logger()
         if governor is None:
-            logger.info('no latency budget: back to the settings given')
+            if old is not None:
+                logger.info('no latency budget: back to the settings given')
         else:
             logger.info(f'latency budget {governor.budget_ms:g} ms: {len(governor.points)} '
                         f'operating points, starting at {governor.point.name}')

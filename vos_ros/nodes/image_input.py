@@ -125,7 +125,8 @@ class ImageInput:
             if lost > max(2, came * _LOSSY):
                 return InputState('lossy', (
                     f'{lost} of {lost + came} images on {self.topic} were lost on the way in the '
-                    f'last second{transport_hint()}'))
+                    'last second or, on a busy processor, replaced before this node could take '
+                    f'them{transport_hint()}'))
             if self.zero_stamps:
                 return InputState('zero stamps', (
                     f'images on {self.topic} have stamp 0: they are processed, but latency cannot '

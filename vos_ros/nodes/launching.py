@@ -23,6 +23,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 from launch_ros.utilities import make_namespace_absolute
 from launch_ros.utilities import prefix_namespace
+from yaml import YAMLError
 
 from vos_ros.nodes.parameter_files import parameters_of
 from vos_ros.nodes.transport import profile_variable
@@ -109,6 +110,7 @@ def tracker_arguments(node: str, prefix: str = '') -> list[Action]:
     own = [
         argument(f'{prefix}params_file', share('config', f'{node}.yaml'),
                  f'Parameters of {node}.'),
+        _refuse_if(f'{prefix}params_file', lambda path: parameters_of(path, '/')),
         argument(f'{prefix}model_path', '', f'Model package of {node}: a folder, or the name of '
                  f'an installed one; empty takes the one of {prefix}params_file.'),
     ]
@@ -117,9 +119,30 @@ def tracker_arguments(node: str, prefix: str = '') -> list[Action]:
     return [
         *own,
         argument('board', 'any', 'Machine to set the tracker for, after params_file; any leaves '
-                 'all to that.', boards()),
+                 'all to that.', ('any', *boards())),
         argument('respawn', 'false', 'Start the tracker again when it dies.', ('true', 'false')),
     ]
+
+
+def numbers(**kinds: type) -> list[Action]:
+    """Return what ends the launch, naming the argument, where one of these is no such number."""
+    return [_refuse_if(name, kind) for name, kind in kinds.items()]
+
+
+def _refuse_if(name: str, read: Callable[[str], object]) -> Action:
+    """Return what ends the launch before it has started a node, where an argument is not readable.
+
+    Once nodes run, an error of launch would leave them behind.
+    """
+    def check(context: LaunchContext) -> list[Action]:
+        value = context.perform_substitution(LaunchConfiguration(name))
+        try:
+            read(value)
+        except (OSError, ValueError, YAMLError) as error:
+            raise RuntimeError(f'{name}:={value}: {error}') from error
+        return []
+
+    return OpaqueFunction(function=check)
 
 
 def boards() -> list[str]:
@@ -169,10 +192,11 @@ def tracker(
     arguments = {'model_path': f'{prefix}model_path', **{name: name for name in optional}}
 
     def start(context: LaunchContext) -> list[Action]:
-        files = [ParameterFile(LaunchConfiguration(f'{prefix}params_file')), ParameterFile(board)]
-        # `any` is what a parameter file starts from, a board what it ends with.
-        if context.perform_substitution(LaunchConfiguration('board')) == 'any':
-            files.reverse()
+        files = [ParameterFile(LaunchConfiguration(f'{prefix}params_file'))]
+        # Of two files that set a parameter for /**, rcl takes the one with the right type, without
+        # a word on the other: no file of defaults is laid under the user's.
+        if context.perform_substitution(LaunchConfiguration('board')) != 'any':
+            files.append(ParameterFile(board))
         settings = [*files, given(context, arguments), dict(parameters or {})]
         # Here and now: when the node ends, the scope that has the argument may be left.
         again = context.perform_substitution(LaunchConfiguration('respawn')) == 'true'
@@ -202,8 +226,7 @@ def overlay(
                                    wild) for name, wild in ((of, True), ('overlay', False)))
         alike = {name: says[name] for name in ('image_transport', 'use_sim_time')
                  if name in says and name not in own}
-        settings = [ParameterFile(share('config', 'overlay.yaml')),
-                    ParameterFile(LaunchConfiguration('params_file')), alike,
+        settings = [ParameterFile(LaunchConfiguration('params_file')), alike,
                     {'output': text('overlay_file')}, parameters or {},
                     given(context, {name: name for name in optional})]
         topics = [(topic, f'{of}/{topic}') for topic in ('labels', 'tracks', 'latency')]

@@ -20,6 +20,8 @@ from vos_ros.tracking.persistence import save_state
 SUFFIX = '.safetensors'
 # Seconds for which nobody wrote to the beginnings of a file, so that nobody is going to end it.
 _LEFT_OVER = 300.0
+# Seconds until what could not be saved is tried again, where nothing is saved by time.
+_AGAIN = 10.0
 # Seconds after which a user at the end is told what the node waits for.
 _QUICK = 2.0
 
@@ -137,11 +139,16 @@ class MemoryFile:
         self._writing = self._writer.submit(self._keep, path, self._waiting)
 
     def tick(self) -> None:
-        """Save when it is time and the last saving is done.  Worker's thread."""
-        period = self._period()
+        """Save when it is time and the last saving is done.  Worker's thread.
+
+        What could not be saved is tried again until it can: the file still has objects that were
+        removed meanwhile, and a start from it would follow them.
+        """
+        period = self._period() or (_AGAIN if self.trouble else 0.0)
         if self.path is None or not period or time.monotonic() - self._saved < period:
             return
-        if self._following.ids and (self._writing is None or self._writing.done()):
+        wanted = bool(self._following.ids) or self.trouble
+        if wanted and (self._writing is None or self._writing.done()):
             self.changed()
 
     def write(self, path: Path, replace: bool = True) -> 'Future[int]':
@@ -180,5 +187,6 @@ class MemoryFile:
     def _write(self, path: Path, snapshot: Any, replace: bool = True) -> int:
         if not replace and path.exists():
             raise FileExistsError(f'{path} exists; set overwrite to replace it')
+        _sweep(path)
         save_state(path, *snapshot)
         return path.stat().st_size

@@ -81,7 +81,8 @@ class MemoryTrackerNode(TrackerNode):
         _warm(network, params, package.input_size)
         self.last_header = Header()
         self._usage = MemoryUsage()
-        self._frame_size: tuple[int, int] | None = None
+        self._frame_size: tuple[int, int] | None = None     # that settings go by
+        self._last_size: tuple[int, int] | None = None
         self._ceiling = ''
         tracker = MemoryTracker(network, params)
         # No mask waits for the memory to be written.
@@ -125,8 +126,12 @@ class MemoryTrackerNode(TrackerNode):
 
     def step(self, frame: NDArray[np.uint8], stamp: float | None) -> StepResult:
         """Follow the objects into a frame."""
-        if frame.shape[:2] != self._frame_size:
-            self._frame_size = frame.shape[0], frame.shape[1]
+        before, self._last_size = self._last_size, (frame.shape[0], frame.shape[1])
+        # Where images of two sizes come in turns, the first one's stays: all that follows from a
+        # size would be made anew, and told, for every image.
+        if self._last_size != self._frame_size and (
+                self._frame_size is None or self._last_size == before):
+            self._frame_size = self._last_size
             self._log_ceiling(self._frame_size)
             self.governing.renew(self.parameters.values)
         result = self._following.step(frame)

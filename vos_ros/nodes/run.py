@@ -52,7 +52,11 @@ def run(make: Callable[[], Any], args: Sequence[str] | None = None) -> int:
     keep_large_blocks()
     # What a graph has to say of its providers the node logs itself, once for all graphs.
     logging.getLogger('vos_ros.runtime.session').setLevel(logging.ERROR)
-    rclpy.init(args=list(args) if args is not None else None)
+    try:
+        rclpy.init(args=list(args) if args is not None else None)
+    except _rclpy.RCLError as error:        # such as a parameter file that is none
+        print(f'{_program()}: {error}', file=sys.stderr, flush=True)
+        return 1
     node: Any = None
     status = 1
     try:

@@ -18,11 +18,16 @@ from vos_ros.nodes.diagnostics import ERROR
 from vos_ros.nodes.diagnostics import OK
 from vos_ros.nodes.diagnostics import Status
 from vos_ros.nodes.diagnostics import WARN
+from vos_ros.nodes.image_input import InputState
 
 if TYPE_CHECKING:
     from vos_ros.nodes.base import TrackerNode
 
 _WINDOW = 150
+# So many images in a row stamped later than now are no accident.
+_AHEAD = 5
+# Share of the images of a second that is told when they cannot be read or fail.
+_MANY = 0.1
 
 
 class Supervisor:
@@ -36,6 +41,7 @@ class Supervisor:
         self._kind = 'ok'
         self._hung = ''             # what has been in work for too long
         self._before = node.counters.processed
+        self._bad_before, self._failed_before = node.counters.bad, node.counters.dropped_failed
         # By the wall: that simulated time stands still is to be told, too.
         node.create_timer(1.0, self.report, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -61,6 +67,8 @@ class Supervisor:
         if source is None:
             return Status('input', OK, 'starting')
         state = source.state(self._node.parameters['image_timeout'])
+        if state.kind == 'ok' and self._node.ahead_in_a_row >= _AHEAD:
+            state = InputState('future stamps', self._ahead(source.topic))
         logger = self._node.get_logger()
         if state.kind != self._kind:
             if state.kind == 'ok':
@@ -75,6 +83,14 @@ class Supervisor:
             'topic': source.topic, 'state': state.kind, 'frames_in': counters.frames_in,
             'lost_transport': counters.lost_transport})
 
+    def _ahead(self, topic: str) -> str:
+        # Only simulated time is zero, and only as long as nobody told it.
+        why = '' if self._node.get_clock().now().nanoseconds else \
+            ' (use_sim_time is true, but nothing came on /clock)'
+        return (f'stamps of the images on {topic} are {self._node.ahead_ms / 1e3:.3f} s ahead of '
+                f"this node's clock{why}: they are processed, but latency cannot be told, and a "
+                'latency budget counts from when they come')
+
     def _processing(self) -> Status:
         node, counters = self._node, self._node.counters
         values: dict[str, Any] = {
@@ -82,7 +98,10 @@ class Supervisor:
             'dropped_late': counters.dropped_late, 'dropped_bad': counters.bad,
             'dropped_failed': counters.dropped_failed,
             'rate': counters.processed - self._before, 'operating_point': node.operating_point()}
-        self._before = counters.processed
+        done, self._before = counters.processed - self._before, counters.processed
+        bad, self._bad_before = counters.bad - self._bad_before, counters.bad
+        failed = counters.dropped_failed - self._failed_before
+        self._failed_before = counters.dropped_failed
         with self._lock:
             for name, spent in self._times.items():
                 values[f'{name}_ms'] = (f'p50 {percentile(spent, 0.5):.2f}, '
@@ -111,6 +130,11 @@ class Supervisor:
         if counters.unreadable_in_a_row:
             return Status('processing', WARN, f'{counters.unreadable_in_a_row} images in a row '
                           f'could not be read, the last: {counters.unreadable_why}', values)
+        for count, what, why in ((bad, 'could not be read', counters.unreadable_why),
+                                 (failed, 'failed', node.failure_why)):
+            if count > _MANY * (done + bad + failed):
+                return Status('processing', WARN, f'{count} of {done + bad + failed} images of '
+                              f'the last second {what}, the last: {why}', values)
         if node.trouble():
             return Status('processing', WARN, node.trouble(), values)
         if node.governing.unmet:

@@ -9,6 +9,9 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from std_msgs.msg import Header
 
+# Seconds ahead after which a stamp may be a driver's mistake.
+_LEAP = 10.0
+
 
 class TimeJump:
     """Finds the one frame at which a new timeline starts.
@@ -20,6 +23,8 @@ class TimeJump:
     def __init__(self) -> None:
         """Start without a stamp."""
         self._last: float | None = None
+        # The stamp before one that leapt ahead, as long as that one is the only one there.
+        self._left: float | None = None
         self._clock_jumped = False
 
     def clock_jumped(self) -> None:
@@ -31,16 +36,29 @@ class TimeJump:
 
         stamp: seconds, 0 when there is none.  threshold: steps back up to this many seconds are
         images out of order.
+
+        One image whose stamp leaps ahead is no timeline: the next one may go on where that left.
         """
         jumped, self._clock_jumped = self._clock_jumped, False
-        last, self._last = self._last, stamp
         if not stamp:
+            last, self._last, self._left = self._last, stamp, None
             return 'the clock went back' if jumped and last == 0.0 else ''
-        if last is not None and last - stamp > threshold:
+        return self._went(stamp, threshold)
+
+    def _went(self, stamp: float, threshold: float) -> str:
+        last, left = self._last, self._left
+        self._last, self._left = stamp, None
+        if last is None:
+            return ''
+        if last - stamp > threshold:
+            if left is not None and left - stamp <= threshold:
+                self._last = max(left, stamp)
+                return ''
             return f'stamps went back by {last - stamp:.3f} s'
+        if last and stamp - last > _LEAP:
+            self._left = last
         # One image out of order must not make the next one look like a jump forth and back.
-        if last is not None:
-            self._last = max(last, stamp)
+        self._last = max(last, stamp)
         return ''
 
     def ahead(self, stamp: float, threshold: float) -> str:
@@ -50,12 +68,12 @@ class TimeJump:
         """
         if not stamp or self._last is None or self._last - stamp <= threshold:
             return ''
-        last, self._last = self._last, stamp
-        return f'stamps went back by {last - stamp:.3f} s'
+        return self._went(stamp, threshold)
 
     def forget(self) -> None:
         """Take the next frame for the first: what is followed now may go on in any timeline."""
-        self._last, self._clock_jumped = None, False
+        self._last = self._left = None
+        self._clock_jumped = False
 
 
 class Timeline:
