@@ -164,6 +164,21 @@ raise SystemExit(run(Half))
 
 
 @pytest.mark.ros
+@pytest.mark.parametrize(('content', 'text'), [
+    ('reuse_interval: 2', 'Cannot have a value before ros__parameters'),
+    (None, 'Error opening YAML file')])
+def test_a_file_that_is_no_parameter_file_is_told_without_a_traceback(tmp_path, content, text):
+    path = tmp_path / 'mine.yaml'
+    if content:
+        path.write_text(content)
+    done = subprocess.run(
+        [sys.executable, '-m', 'vos_ros.nodes.instance_tracker', '--ros-args', '--params-file',
+         str(path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert str(path) in line and text in line
+
+
 def test_executables_are_installed_and_the_command_line_is_one():
     from ament_index_python.packages import get_package_prefix
     installed = Path(get_package_prefix('vos_ros')) / 'lib' / 'vos_ros'
