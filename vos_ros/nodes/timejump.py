@@ -51,8 +51,7 @@ class TimeJump:
         if last is None:
             return ''
         if last - stamp > threshold:
-            if left is not None and left - stamp <= threshold:
-                self._last = max(left, stamp)
+            if left is not None and stamp > left:
                 return ''
             return f'stamps went back by {last - stamp:.3f} s'
         if last and stamp - last > _LEAP:
