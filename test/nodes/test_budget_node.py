@@ -181,11 +181,14 @@ def test_the_memory_tracker_keeps_its_object_through_every_change(ros, xmem_pack
     reply = probe.add({'box': [8.0, 38.0, 53.0, 83.0]})
     assert reply.success, reply.message
     used, unmet = [], ''
-    for second in range(11, 71):
+    # Sixty images are enough where they take their time: the last point is given a while, too.
+    for second in range(11, 311):
         _, tracks, latency, _ = probe.show(scene(second % 40), second)
         assert set(tracks) == set(reply.ids)
         used.append(latency.operating_point)
         unmet = unmet or latency.unmet
+        if unmet and second >= 70:
+            break
     sides = {point.split()[1] for point in used}
     assert '112x149' in sides and '64x85' in sides
     assert {point.split()[0] for point in used} <= {'r=2', 'r=4'}
