@@ -3,6 +3,7 @@
 """Pictures and videos that are cut off, as an interrupted copy leaves them."""
 
 import cv2
+from miniature import halve
 import numpy as np
 import pytest
 
@@ -22,10 +23,6 @@ def film(path):
     for number in range(30):
         file.write(blobs(number))
     file.close()
-
-
-def halve(path):
-    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
 
 
 @pytest.fixture(params=['track', 'video_source'])

@@ -179,6 +179,7 @@ def test_a_file_that_is_no_parameter_file_is_told_without_a_traceback(tmp_path, 
     assert str(path) in line and text in line
 
 
+@pytest.mark.ros
 def test_executables_are_installed_and_the_command_line_is_one():
     from ament_index_python.packages import get_package_prefix
     installed = Path(get_package_prefix('vos_ros')) / 'lib' / 'vos_ros'

@@ -321,7 +321,9 @@ class TrackerNode(Node):
         own = self.stages.finish()
         timings = {'receive': arrival.receive_ms, 'wait': (begin - arrival.arrived) * 1e3,
                    'decode': own['decode'], **result.timings, 'publish': own['publish']}
-        step_ms, pipeline_ms = (time.perf_counter() - begin) * 1e3, self._age_ms(header)
+        step_ms, age_ms = (time.perf_counter() - begin) * 1e3, self._age_ms(header)
+        self.ahead_in_a_row, self.ahead_ms = self.ahead_in_a_row + 1 if age_ms < 0 else 0, -age_ms
+        pipeline_ms = age_ms if age_ms >= 0 else math.nan
         self._supervisor.timed(timings)
         point = self.operating_point()
         budget = self.governing.published(timings, step_ms, pipeline_ms, result.keyframe)
@@ -337,11 +339,8 @@ class TrackerNode(Node):
         self.governing.done((time.perf_counter() - published) * 1e3)
 
     def _age_ms(self, header: Header) -> float:
-        """Return the milliseconds since an image's stamp, NaN for a zero or future one."""
+        """Return the milliseconds since an image's stamp, less than 0 before it, NaN for 0."""
         if not header.stamp.sec and not header.stamp.nanosec:
             return math.nan
         stamp = header.stamp.sec * 10 ** 9 + header.stamp.nanosec
-        age = (self.get_clock().now().nanoseconds - stamp) / 1e6
-        self.ahead_in_a_row = self.ahead_in_a_row + 1 if age < 0 else 0
-        self.ahead_ms = -age
-        return age if age >= 0 else math.nan
+        return (self.get_clock().now().nanoseconds - stamp) / 1e6

@@ -147,8 +147,9 @@ class MemoryFile:
         period = self._period() or (_AGAIN if self.trouble else 0.0)
         if self.path is None or not period or time.monotonic() - self._saved < period:
             return
-        wanted = bool(self._following.ids) or self.trouble
-        if wanted and (self._writing is None or self._writing.done()):
+        if not self._following.ids and not self.trouble:
+            return
+        if self._writing is None or self._writing.done():
             self.changed()
 
     def write(self, path: Path, replace: bool = True) -> 'Future[int]':

@@ -40,8 +40,7 @@ class Supervisor:
         self._times: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
         self._kind = 'ok'
         self._hung = ''             # what has been in work for too long
-        self._before = node.counters.processed
-        self._bad_before, self._failed_before = node.counters.bad, node.counters.dropped_failed
+        self._before = self._ended()
         # By the wall: that simulated time stands still is to be told, too.
         node.create_timer(1.0, self.report, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -91,17 +90,20 @@ class Supervisor:
                 f"this node's clock{why}: they are processed, but latency cannot be told, and a "
                 'latency budget counts from when they come')
 
+    def _ended(self) -> tuple[int, int, int]:
+        """Return how many images were processed, could not be read, and failed."""
+        counters = self._node.counters
+        return counters.processed, counters.bad, counters.dropped_failed
+
     def _processing(self) -> Status:
         node, counters = self._node, self._node.counters
+        before, self._before = self._before, self._ended()
+        done, bad, failed = (now - then for now, then in zip(self._before, before, strict=True))
         values: dict[str, Any] = {
             'frames_processed': counters.processed, 'dropped_busy': counters.dropped_busy,
             'dropped_late': counters.dropped_late, 'dropped_bad': counters.bad,
             'dropped_failed': counters.dropped_failed,
-            'rate': counters.processed - self._before, 'operating_point': node.operating_point()}
-        done, self._before = counters.processed - self._before, counters.processed
-        bad, self._bad_before = counters.bad - self._bad_before, counters.bad
-        failed = counters.dropped_failed - self._failed_before
-        self._failed_before = counters.dropped_failed
+            'rate': done, 'operating_point': node.operating_point()}
         with self._lock:
             for name, spent in self._times.items():
                 values[f'{name}_ms'] = (f'p50 {percentile(spent, 0.5):.2f}, '

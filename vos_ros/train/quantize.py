@@ -9,7 +9,6 @@ import shutil
 import sys
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 import onnx
@@ -17,6 +16,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from vos_ros.data.coco import images_named
 from vos_ros.data.coco import read_names
+from vos_ros.data.coco import read_rgb
 from vos_ros.models.quantize import Inputs
 from vos_ros.models.quantize import prepare
 from vos_ros.models.quantize import quantise
@@ -27,7 +27,6 @@ from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import ModelPackage
 from vos_ros.runtime.package import PackageError
 from vos_ros.runtime.package import write_package
-from vos_ros.runtime.reading import read_picture
 from vos_ros.runtime.session import GraphError
 from vos_ros.train.quantize_report import compare
 from vos_ros.train.quantize_report import write_card
@@ -171,7 +170,7 @@ def record(package: ModelPackage, files: list[Path]) -> dict[str, list[Inputs]]:
     network = MobileInst(package, reuse_features='cached' if cached else 'full')
     samples: dict[str, list[Inputs]] = {name: [] for name in package.graphs}
     for file in files:
-        rgb = np.asarray(cv2.cvtColor(read_picture(file), cv2.COLOR_BGR2RGB), np.uint8)
+        rgb = read_rgb(file)
         letterbox = Letterbox((rgb.shape[0], rgb.shape[1]), package.input_size)
         image = letterbox.apply(rgb).copy()
         output = network.key(np.roll(image, 4, axis=1))
