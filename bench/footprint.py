@@ -71,6 +71,7 @@ deviation = torch.tensor([58.395, 57.12, 57.375]).view(1, 3, 1, 1)
 class Network:
     input_size = package.input_size
     mask_size = (package.input_size[0] // 8, package.input_size[1] // 8)
+    enlargement = 1
     classes = package.classes
     def run(self, image):
         tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float()

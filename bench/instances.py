@@ -93,8 +93,9 @@ def networks(args, threads: int, rounds: int) -> dict[str, float]:
 
 def pictures(args, rounds: int) -> dict[str, float]:
     """Time what depends on the camera's frame size: letterbox and label map, one thread."""
-    input_size = tuple(args.size or load_package(args.model).input_size)
-    mask_size = (input_size[0] // 8, input_size[1] // 8)
+    network = MobileInst(load_package(args.model), 1, input_size=args.size and tuple(args.size))
+    input_size = network.input_size
+    mask_size = tuple(network.enlargement * side for side in network.mask_size)
     rng = np.random.default_rng(0)
     contenders = {}
     for name, size in FRAME_SIZES.items():

@@ -289,7 +289,10 @@ def main() -> int:
         if not whole:
             return 130
         made = ['overlay.mp4', 'contact_sheet.png']
-        if box and not video.isdigit():
+        if box and not video.isdigit() and 0 < args.frames <= frame_at(video, args.at):
+            print(f'[demo] {args.frames} frames end before second {args.at:g}, at which an object '
+                  'would be shown: it is not followed')
+        elif box and not video.isdigit():
             memory = find_package(args.memory_model)
             print(f'\n[demo] once more, following the object in the box {args.box} of second '
                   f'{args.at:g}:\n[demo] through video_source, memory_tracker ({memory.name}) and '

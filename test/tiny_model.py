@@ -7,7 +7,7 @@ import pytest
 TINY_CLASSES = ('person', 'vehicle', 'animal')
 
 
-def export_tiny(folder, size=(128, 192), free_size=True):
+def export_tiny(folder, size=(128, 192), free_size=True, guide_dim=0):
     """Export a MobileInst that runs in milliseconds; skip where torch is absent."""
     torch = pytest.importorskip('torch', reason='exporting a package needs torch')
     from vos_ros.models.export import export_mobileinst
@@ -16,7 +16,9 @@ def export_tiny(folder, size=(128, 192), free_size=True):
     torch.manual_seed(3)
     model = MobileInst(MobileInstConfig(
         backbone='efficientnet_lite0', num_classes=len(TINY_CLASSES), num_queries=12,
-        hidden_dim=32, mask_dim=16, kernel_dim=16, ffn_dim=32, heads=4))
+        hidden_dim=32, mask_dim=16, kernel_dim=16, ffn_dim=32, heads=4, guide_dim=guide_dim))
+    if model.guide is not None:     # as it begins it interpolates
+        torch.nn.init.normal_(model.guide.weigh.weight)
     export_mobileinst(model, folder, size, TINY_CLASSES, name='tiny', licence='Apache-2.0',
                       training_data='none: random weights for tests', free_size=free_size)
     return folder

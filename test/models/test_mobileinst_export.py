@@ -158,7 +158,8 @@ def test_cached_reuse_takes_the_deep_stages_of_another_frame(exported):
     later = run(path, image=now[None], kernels=key['kernels'], context=key['context'])
     with torch.no_grad():
         context = model.encode_keyframe(Normalise()(torch.from_numpy(before[None])))[3]
-        expected = model.encode_between(Normalise()(torch.from_numpy(now[None])), context)[0]
+        later_image = Normalise()(torch.from_numpy(now[None]))
+        expected = model.encode_between(later_image, context).features[0]
     scale = max(1.0, float(expected.abs().max()))
     np.testing.assert_allclose(later['mask_features'], expected.numpy(), atol=1e-4 * scale, rtol=0)
     fresh = run(folder / 'reuse.onnx', image=now[None], kernels=key['kernels'])

@@ -47,6 +47,7 @@ class Scene:
     noise: float = 0.05
     input_size: tuple = INPUT_SIZE
     mask_size: tuple = MASK_SIZE
+    enlargement: int = 1
     classes: tuple = ('disc', 'ring')
     frame: int = -1
     key_frames: list = field(default_factory=list)

@@ -117,6 +117,23 @@ def test_freezing_everything_pretrained():
     assert any(n.startswith('backbone.trans') for n in trained)
 
 
+def test_only_what_is_named_is_trained(config, tmp_path):
+    parts = ('guide', 'mask_features', 'instance_decoder.kernel_head')
+    plain = replace(config, network=TINY | {'guide_dim': 8}, freeze=Freeze(only=parts),
+                    loss={'reused': 1.0}, stages=(Stage(kind='clips', iterations=3, batch=2),))
+    run = trainer(plain, tmp_path)
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    run.run()
+    moved = {name for name, value in run.model.state_dict().items()
+             if not torch.equal(value, before[name])}
+    assert all(name.startswith(parts) for name in moved)
+    assert {name.split('.')[0] for name in moved} == {'guide', 'mask_features', 'instance_decoder'}
+    with pytest.raises(ConfigError, match=r'freeze\.only: the network has no part wheels'):
+        trainer(replace(plain, freeze=Freeze(only=('wheels',))), tmp_path)
+    with pytest.raises(ConfigError, match='cache keeps no pictures'):
+        trainer(replace(plain, stages=(Stage(cache=8),)), tmp_path)
+
+
 @pytest.mark.parametrize('backbone', ['topformer_tiny', 'seaformer_tiny'])
 def test_a_backbone_that_starts_from_weights_is_pretrained(config, tmp_path, backbone):
     plain = replace(config, network=TINY | {'backbone': backbone}, freeze=Freeze(norms=True),

@@ -56,7 +56,7 @@ def asking(package: ModelPackage, threads: int = 1) -> tuple[Network, bool]:
 
     def ask(image: NDArray[np.uint8]) -> Queries:
         out = sizes[image.shape[0], image.shape[1]].key(image)
-        return Queries(out.logits, out.objectness, out.masks)
+        return Queries(out.logits, out.objectness, out.masks, out.guide)
 
     return ask, turns
 

@@ -19,6 +19,7 @@ from pycocotools.cocoeval import COCOeval
 
 from vos_ros.data.coco import annotation_mask
 from vos_ros.data.coco import CocoImages
+from vos_ros.runtime.guide import enlarge
 from vos_ros.runtime.letterbox import facing
 from vos_ros.runtime.letterbox import Letterbox
 from vos_ros.tracking.bits import Bits
@@ -39,11 +40,15 @@ VOTE_IOU = 0.6
 
 
 class Queries(NamedTuple):
-    """A network's answer: logits [N, C], objectness [N], mask logits [N, h, w], all float32."""
+    """A network's answer: logits [N, C], objectness [N], mask logits [N, h, w], all float32.
+
+    guide: [9 f f, h, w], what enlarges the masks, from a network that has such a part.
+    """
 
     logits: NDArray[np.float32]
     objectness: NDArray[np.float32]
     masks: NDArray[np.float32]
+    guide: NDArray[np.float32] | None = None
 
 
 # Takes a letterboxed image uint8 [H, W, 3].
@@ -83,6 +88,8 @@ def detect(network: Network, rgb: NDArray[np.uint8], input_size: tuple[int, int]
     # Chosen ones vote, too: of copies of one object all but the best are chosen, and ranked low.
     weights = votes(bits, scores[order], rows, VOTE_IOU, on_each_other=True)
     masks = np.tensordot(weights, found.masks[order], 1)
+    if found.guide is not None:
+        masks = enlarge(masks, found.guide)
     out = []
     for row, voted, score in zip(order[rows], masks, softened, strict=True):
         # Logits, not probabilities, are interpolated: the border lies where it is sharpest.

@@ -28,7 +28,9 @@ from torch import Tensor
 
 from vos_ros.models.mobileinst.efficientnet_lite import IMAGENET_MEAN
 from vos_ros.models.mobileinst.efficientnet_lite import IMAGENET_STD
+from vos_ros.models.mobileinst.guide import enlarge
 from vos_ros.models.mobileinst.layers import size_of
+from vos_ros.models.mobileinst.network import Followed
 from vos_ros.models.mobileinst.network import MobileInst
 from vos_ros.models.mobileinst.network import product
 from vos_ros.runtime.package import whole_package
@@ -69,6 +71,8 @@ class KeyGraph(nn.Module):
         super().__init__()
         if model.caches_context:
             self.outputs = (*self.outputs, 'context')
+        if model.guide is not None:
+            self.outputs = (*self.outputs, 'guide')
         self.normalise = Normalise()
         self.model = model
 
@@ -77,13 +81,18 @@ class KeyGraph(nn.Module):
         found = self.model.instance_decoder.decode_local(*self.model.begin(frame))
         masks = product(found.kernels, frame.features)
         # flatten, not [0]: a reshape is free where an index is a copy
-        found_maps = (found.logits, found.objectness, found.kernels, frame.features, masks,
-                      frame.context)
-        return tuple(x.flatten(0, 1) for x in found_maps[:len(self.outputs)])
+        found_maps = {'logits': found.logits, 'objectness': found.objectness,
+                      'kernels': found.kernels, 'mask_features': frame.features, 'masks': masks,
+                      'context': frame.context, 'guide': frame.guide}
+        chosen = [found_maps[name] for name in self.outputs]
+        return tuple(x.flatten(0, 1) for x in chosen if x is not None)
 
 
 class ReuseGraph(nn.Module):
-    """A frame between keyframes: image uint8 [1,H,W,3] and kernels [n,D] to masks [n,H/8,W/8]."""
+    """A frame between keyframes: image uint8 [1,H,W,3] and kernels [n,D] to masks [n,H/8,W/8].
+
+    The masks of a network with a guide are [n,H/4,W/4].
+    """
 
     outputs = ('mask_features', 'masks')
 
@@ -93,7 +102,8 @@ class ReuseGraph(nn.Module):
         self.model = model
 
     def forward(self, image: Tensor, kernels: Tensor) -> tuple[Tensor, Tensor]:
-        return follow(kernels, self.model.encode(self.normalise(image))[2])
+        frame = self.model.encode_keyframe(self.normalise(image))
+        return follow(kernels, Followed(frame.features, frame.guide))
 
 
 class CachedReuseGraph(ReuseGraph):
@@ -101,14 +111,17 @@ class CachedReuseGraph(ReuseGraph):
 
     def forward(self, image: Tensor, kernels: Tensor,  # type: ignore[override]
                 context: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.model.encode_between(self.normalise(image), context.unsqueeze(0))
-        return follow(kernels, features)
+        return follow(kernels, self.model.encode_between(
+            self.normalise(image), context.unsqueeze(0)))
 
 
-def follow(kernels: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mask features [D,h,w] of the features [1,D,h,w], and masks [n,h,w] of kernels [n,D]."""
+def follow(kernels: Tensor, frame: Followed) -> tuple[Tensor, Tensor]:
+    """Mask features [D,h,w] of a frame, a batch of one, and masks [n,h,w] of kernels [n,D]."""
+    features = frame.features
     dim, (h, w) = int(features.shape[1]), size_of(features)
     masks = (kernels @ features.reshape(dim, h * w)).reshape(-1, h, w)
+    if frame.guide is not None:
+        masks = enlarge(masks, frame.guide.flatten(0, 1))
     return features.flatten(0, 1), masks
 
 

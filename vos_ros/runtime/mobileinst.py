@@ -7,9 +7,12 @@ import copy
 from dataclasses import dataclass
 from dataclasses import replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vos_ros.runtime.guide import enlargement
+from vos_ros.runtime.guide import NEIGHBOURS
 from vos_ros.runtime.motion import KeyframeView
 from vos_ros.runtime.motion import Motion
 from vos_ros.runtime.package import ModelPackage
@@ -37,6 +40,8 @@ class KeyOutput:
         about where it is; None: all of them.
     bands: Fourier bands of the window that a kernel ends with, see ``vos_ros.tracking.windows``;
         0: it has none.
+    guide: float32 [9 f f, h, w], what ``vos_ros.runtime.guide.enlarge`` makes masks of f h x f w
+        cells by; None from a network without.
     """
 
     logits: NDArray[np.float32]
@@ -47,6 +52,7 @@ class KeyOutput:
     context: Context = None
     look_dim: int | None = None
     bands: int = 0
+    guide: NDArray[np.float32] | None = None
 
 
 class MobileInst:
@@ -54,7 +60,9 @@ class MobileInst:
 
     input_size: (height, width) of the image both calls take; the package's own when not
         given, any multiples of 64 when the graphs leave it open, as those of vos-ros export do.
-    mask_size: (h, w) of the masks both calls give.
+    mask_size: (h, w) of the masks that ``key`` gives.
+    enlargement: f; those that ``reuse`` gives are [f h, f w], and so are those of ``key`` after
+        ``vos_ros.runtime.guide.enlarge``. 1 for a package without a guide.
     threads, providers, spinning, arena: see ``vos_ros.runtime.session.Graph``.
     reuse_features: what runs on reuse frames.  'cached': the backbone to 1/16; what is deeper is
         taken from the keyframe (a package without a graph for that runs in full, which
@@ -97,7 +105,8 @@ class MobileInst:
             messages += self._reuse.messages
         self.providers = self._key.providers
         self.messages = tuple(dict.fromkeys(messages))
-        self._key_outputs = _KEY_OUTPUTS + (('context',) if reuse_features == 'cached' else ())
+        self._key_outputs = _KEY_OUTPUTS + (('context',) if reuse_features == 'cached' else ()) \
+            + (('guide',) if 'guide' in self._key.outputs else ())
         self._check_graphs()
         features = self._key.outputs['mask_features'][1]
         self.kernel_dim = int(features[0])
@@ -111,6 +120,7 @@ class MobileInst:
         self._bands = bands
         self._look_dim = self.kernel_dim - 4 * bands - constant
         self.mask_size = (int(features[1]), int(features[2]))
+        self.enlargement = self._enlargement()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -135,16 +145,16 @@ class MobileInst:
         """Follow the kernels of a keyframe; context: the ``KeyOutput.context`` of that keyframe.
 
         The paper's M^{t+i} = K^t · X_mask^{t+i}.  kernels: float32 [n, D].  Returns mask logits
-        float32 [n, h, w].  With no kernel there is nothing to compute, and nothing is.
+        float32 [n, f h, f w].  With no kernel there is nothing to compute, and nothing is.
         Raises ValueError without the context that ``reuse_features`` needs.
         """
         if not len(kernels):
-            return np.zeros((0, *self.mask_size), np.float32)
+            return np.zeros((0, *(self.enlargement * side for side in self.mask_size)), np.float32)
         kernels = np.ascontiguousarray(kernels, dtype=np.float32)
         if isinstance(self._reuse, Motion):
             if not isinstance(context, KeyframeView):
                 raise ValueError("reuse_features 'motion' needs the context of a keyframe")
-            return self._reuse.follow(image, kernels, context)
+            return interpolated(self._reuse.follow(image, kernels, context), self.enlargement)
         inputs: dict[str, NDArray] = {'image': np.ascontiguousarray(image)[None],
                                       'kernels': kernels}
         if self.reuse_features == 'cached':
@@ -157,7 +167,8 @@ class MobileInst:
         """Return this network with the reuse frames of 'motion'; the graphs are shared."""
         other = copy.copy(self)
         other.reuse_features = 'motion'
-        other._reuse, other._key_outputs = Motion(), _KEY_OUTPUTS
+        other._reuse = Motion()
+        other._key_outputs = tuple(name for name in self._key_outputs if name != 'context')
         return other
 
     def warm(self) -> None:
@@ -165,6 +176,17 @@ class MobileInst:
         image = np.zeros((*self.input_size, 3), np.uint8)
         output = self.key(image)
         self.reuse(image, output.kernels[:1], output.context)
+
+    def _enlargement(self) -> int:
+        if 'guide' not in self._key_outputs:
+            return 1
+        shape = self._key.outputs['guide'][1]
+        sides = self._key.outputs['mask_features'][1][1:]
+        if len(shape) != 3 or shape[1:] != sides or not isinstance(shape[0], int) \
+                or enlargement(shape[0]) ** 2 * NEIGHBOURS != shape[0]:
+            raise PackageError(f'{self._key.path}: guide is {shape}, must be nine weights for '
+                               f'each of f times f pixels of the cells {sides}')
+        return enlargement(shape[0])
 
     def _check_graphs(self) -> None:
         cached = self.reuse_features == 'cached'
@@ -209,6 +231,13 @@ class MobileInst:
             if taken != given:
                 raise PackageError(f'{self._reuse.path}: takes a context {taken}, the key graph '
                                    f'gives {given}')
+
+
+def interpolated(masks: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Bring masks [n, h, w] to [n, f h, f w] without a guide: bilinear."""
+    if factor == 1:
+        return masks
+    return np.stack([cv2.resize(mask, None, fx=factor, fy=factor) for mask in masks])
 
 
 def free_sides(input_size: tuple[int, int]) -> dict[str, int]:

@@ -4,12 +4,13 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vos_ros.budget.clock import StageClock
+from vos_ros.runtime.guide import enlarge
+from vos_ros.runtime.guide import shrink
 from vos_ros.runtime.letterbox import Letterbox
 from vos_ros.runtime.mobileinst import Context
 from vos_ros.runtime.mobileinst import KeyOutput
@@ -26,7 +27,9 @@ from vos_ros.tracking.candidates import intersections
 from vos_ros.tracking.candidates import mask_logit
 from vos_ros.tracking.gallery import likeness
 from vos_ros.tracking.gallery import recall
+from vos_ros.tracking.instance_network import InstanceNetwork
 from vos_ros.tracking.labels import Canvas
+from vos_ros.tracking.labels import covered
 from vos_ros.tracking.labels import Labelling
 from vos_ros.tracking.labels import LabelPainter
 from vos_ros.tracking.life import stack
@@ -42,25 +45,6 @@ from vos_ros.tracking.windows import moved
 
 # A track that coasts must lie about where it lay in the frame before.
 _COAST_OVERLAP = 0.3
-
-
-class InstanceNetwork(Protocol):
-    """What the tracker needs of a network; ``vos_ros.runtime.mobileinst.MobileInst`` is one."""
-
-    input_size: tuple[int, int]
-    mask_size: tuple[int, int]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Return the class names."""
-
-    def key(self, image: NDArray[np.uint8]) -> KeyOutput:
-        """Find instances."""
-
-    def reuse(
-            self, image: NDArray[np.uint8], kernels: NDArray[np.float32],
-            context: Context) -> NDArray[np.float32]:
-        """Follow kernels, with the context that the last keyframe gave."""
 
 
 class InstanceTracker:
@@ -140,7 +124,7 @@ class InstanceTracker:
             raise ValueError(f'frame is {frame.dtype}{frame.shape}, must be uint8 (H, W, 3)')
         params, clock = self.params, self.clock
         clock.start()
-        painter, letterbox = self._fit(frame.shape[:2])
+        painter, letterbox, cells = self._fit(frame.shape[:2])
         threshold = mask_logit(params.mask_threshold)
         with clock.stage('resize'):
             image = letterbox.apply(frame)
@@ -159,7 +143,8 @@ class InstanceTracker:
                 output = self._network.key(image)
             self._frame += 1
             with clock.stage('associate'):
-                self._find(output, painter.cells)
+                self._find(output, cells)
+                masks = self._enlarged(output, cells)
         else:
             # Optical flow moves the masks itself.
             by_flow = isinstance(self._context, KeyframeView)
@@ -177,9 +162,8 @@ class InstanceTracker:
         with clock.stage('labels'):
             shown = self._shown()
             labelling = painter.paint(
-                [track.id for track in shown],
-                [track.logits for track in shown if track.logits is not None], threshold,
-                params.min_part, canvas)
+                [track.id for track in shown], masks[:, :painter.cells[0], :painter.cells[1]],
+                threshold, params.min_part, canvas)
             tracks = self._published(shown, labelling)
         return StepResult(tracks, labelling.label_map, keyframe, clock.finish())
 
@@ -188,14 +172,15 @@ class InstanceTracker:
 
         Returns milliseconds by stage, network and associate; none where nothing was left out.
         """
-        if self._owed is None or self._painter is None:
+        if self._owed is None or self._letterbox is None:
             return {}
         image, self._owed = self._owed, None
+        cells = covered(self._letterbox, self._network.mask_size)[1]
         self.clock.start()
         with self.clock.stage('network'):
             output = self._network.key(image)
         with self.clock.stage('associate'):
-            self._find(output, self._painter.cells)
+            self._find(output, cells)
         return self.clock.finish()
 
     def _find(self, output: KeyOutput, cells: tuple[int, int]) -> None:
@@ -204,7 +189,16 @@ class InstanceTracker:
         self._since_keyframe = 1
         self._associate(output, cells, self._frame)
 
-    def _fit(self, frame_size: tuple[int, int]) -> tuple[LabelPainter, Letterbox]:
+    def _enlarged(self, output: KeyOutput, cells: tuple[int, int]) -> FloatArray:
+        """Return the masks of the tracks shown after a keyframe, as fine as they are painted."""
+        own = [track.logits for track in self._shown() if track.logits is not None]
+        masks = np.stack(own) if own else np.zeros((0, *cells), np.float32)
+        if output.guide is None:
+            return masks
+        return enlarge(masks, output.guide[:, :cells[0], :cells[1]])
+
+    def _fit(self, frame_size: tuple[int, int],
+             ) -> tuple[LabelPainter, Letterbox, tuple[int, int]]:
         if self._letterbox is None or self._painter is None \
                 or self._letterbox.frame_size != frame_size:
             before, self._letterbox = self._letterbox, Letterbox(
@@ -212,10 +206,13 @@ class InstanceTracker:
             if before is not None and before.content_size != self._letterbox.content_size:
                 # What the last keyframe left lies elsewhere in the input.
                 self._since_keyframe, self._followable = 0, False
-            self._painter = LabelPainter(self._letterbox, self._network.mask_size)
+            height, width = self._network.mask_size
+            fine = (height * self._network.enlargement, width * self._network.enlargement)
+            self._painter = LabelPainter(self._letterbox, fine)
             for track in self._table.tracks:
                 track.rest()
-        return self._painter, self._letterbox
+        cells = covered(self._letterbox, self._network.mask_size)[1]
+        return self._painter, self._letterbox, cells
 
     def _shown(self) -> list[Track]:
         return [track for track in self._table.tracks if track.confirmed and track.visible]
@@ -274,7 +271,7 @@ class InstanceTracker:
                     # It was not there that it went.
                     track.rest()
                 self._table.see(track, found, taken[row], frame, params)
-            elif self._can_coast(track, footprints[row], claimed, params):
+            elif self._can_coast(track, footprints[row], claimed, cells):
                 self._table.miss(track, propagated[row], footprints[row], params)
                 # One that ended or was hidden all the same is not in another's way.
                 if track.confirmed and track.visible:
@@ -283,17 +280,20 @@ class InstanceTracker:
                 self._table.miss(track, None, None, params)
         return set(taken.values())
 
-    @staticmethod
     def _can_coast(
-            track: Track, footprint: BoolArray, claimed: BoolArray,
-            params: InstanceTrackerParams) -> bool:
+            self, track: Track, footprint: BoolArray, claimed: BoolArray,
+            cells: tuple[int, int]) -> bool:
         """Say whether a track's own kernel still gives a mask worth showing without an instance.
 
         It must be large enough, lie where the track was, and not on what another track now holds.
         """
-        before = track.footprint
+        params, before = self.params, track.footprint
         if before is None and track.logits is not None:
-            before = (track.logits > mask_logit(params.mask_threshold)).ravel()
+            # Of a frame between keyframes, whose masks are enlarged.
+            factor, logits = self._network.enlargement, track.logits
+            if tuple(-(-side // factor) for side in logits.shape) == cells:
+                logits = shrink(logits[None], cells, factor)
+            before = (logits > mask_logit(params.mask_threshold)).ravel()
         if before is None \
                 or np.count_nonzero(footprint) < max(1.0, params.min_area * footprint.size):
             return False

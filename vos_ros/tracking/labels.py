@@ -42,25 +42,22 @@ class LabelPainter:
     mask_size: (h, w) of the network's masks over the whole input, padding included.
     raster: which loop over the pixels; the compiled one where it is there.
     cells: (h, w) of the mask cells that the frame covers, at least in part.
-    Raises ValueError when the input is not a whole multiple of the mask in both directions alike.
+    Raises ValueError where `covered` does.
     """
 
     def __init__(self, letterbox: Letterbox, mask_size: tuple[int, int],
                  raster: type[Raster] | None = None) -> None:
         """Work out which frame pixel looks at which small pixel."""
-        height, width = letterbox.input_size
-        stride = height // mask_size[0]
-        if (mask_size[0] * stride, mask_size[1] * stride) != (height, width):
-            raise ValueError(f'input {letterbox.input_size} is no multiple of masks {mask_size}')
+        stride, self.cells = covered(letterbox, mask_size)
         rows, columns = letterbox.content_size
-        self.cells = (-(-rows // stride), -(-columns // stride))
         self._frame_size = letterbox.frame_size
         kind = raster or (PlainRaster if compiled() is None else NativeRaster)
         self._raster = kind(Grid(stride, _starts(letterbox.frame_size[0], rows),
                                  _starts(letterbox.frame_size[1], columns)))
 
     def paint(
-            self, ids: Sequence[int], logits: Sequence[NDArray[np.float32]],
+            self, ids: Sequence[int],
+            logits: Sequence[NDArray[np.float32]] | NDArray[np.float32],
             threshold: float, min_part: float = 0.0, canvas: Canvas | None = None) -> Labelling:
         """Give each pixel the id of the highest logit above the threshold, 0 where none is.
 
@@ -83,6 +80,19 @@ class LabelPainter:
         spans = self._raster.sweep(masks, threshold, min_part)
         self._raster.paint(ids, masks, spans, threshold, label_map, boxes, areas)
         return Labelling(label_map, boxes, areas)
+
+
+def covered(letterbox: Letterbox, mask_size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+    """Return a mask's stride in the input, and the (h, w) of its cells that the frame covers.
+
+    Raises ValueError when the input is not a whole multiple of the mask in both directions alike.
+    """
+    height, width = letterbox.input_size
+    stride = height // mask_size[0]
+    if (mask_size[0] * stride, mask_size[1] * stride) != (height, width):
+        raise ValueError(f'input {letterbox.input_size} is no multiple of masks {mask_size}')
+    rows, columns = letterbox.content_size
+    return stride, (-(-rows // stride), -(-columns // stride))
 
 
 def _starts(frame_side: int, small_side: int) -> NDArray[np.int32]:

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vos_ros.models.mobileinst.guide import enlarge
+
 _EPS = 1e-4
 _PREDICTED = 0.4        # a pixel counts as predicted from this probability (objectness target)
 
@@ -125,7 +127,7 @@ class MobileInstLoss:
             wanted[i, queries[labels >= 0], labels[labels >= 0]] = 1.0
         focal = focal_loss(logits, wanted) * known.unsqueeze(-1)
 
-        predicted, truth = gather(masks, matches, resized)
+        predicted, truth = gather(masks, matches, resized, outputs.get('guide'))
         objectness = outputs['objectness'].float()
         losses = {'class': focal.sum() / count}
         losses['dice'], losses['pixel'] = mask_losses(predicted, truth, count)
@@ -157,21 +159,25 @@ class MobileInstLoss:
         moved, resized = self._followed(outputs['passed_masks'].shape, matches, before, after)
         with torch.autocast(outputs['passed_masks'].device.type, enabled=False):
             count = instance_count(moved, outputs['passed_masks'].device)
-            dice, pixel = mask_losses(*gather(outputs['passed_masks'], moved, resized), count)
+            dice, pixel = mask_losses(
+                *gather(outputs['passed_masks'], moved, resized, outputs.get('guide')), count)
         weights = self.weights
         total = weights.passed * (weights.dice * dice + weights.pixel * pixel)
         return {'passed_dice': dice, 'passed_pixel': pixel, 'total': total}
 
     def reuse(self, kernels: Tensor, features: Tensor, matches: Sequence[Match],
-              before: Sequence[Target], after: Sequence[Target]) -> dict[str, Tensor]:
+              before: Sequence[Target], after: Sequence[Target],
+              guide: Tensor | None = None) -> dict[str, Tensor]:
         """Mask losses of frame t's kernels [B,N,D] on the features [B,D,h,w] of frame t + d.
 
-        Everything else as in `passing`. Returns scalars reused_dice, reused_pixel and total.
+        guide: [B,36,h,w] of that frame. Everything else as in `passing`. Returns scalars
+        reused_dice, reused_pixel and total.
         """
         moved, resized = self._followed(features.shape, matches, before, after)
         with torch.autocast(features.device.type, enabled=False):
             count = instance_count(moved, features.device)
-            dice, pixel = mask_losses(*chosen_masks(kernels, features, moved, resized), count)
+            dice, pixel = mask_losses(
+                *chosen_masks(kernels, features, moved, resized, guide), count)
         weights = self.weights
         total = weights.reused * (weights.dice * dice + weights.pixel * pixel)
         return {'reused_dice': dice, 'reused_pixel': pixel, 'total': total}
@@ -268,24 +274,35 @@ def follow(matched: Match, before: Target, after: Target, resized: Tensor) -> Ma
     return Match(matched.queries[rows], columns)
 
 
-def gather(masks: Tensor, matches: Sequence[Match],
-           resized: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def gather(masks: Tensor, matches: Sequence[Match], resized: Sequence[Tensor],
+           guide: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Matched mask logits, up-sampled 2x, and their targets: float32 [K, 4 h w] each.
 
-    Only matched masks are up-sampled: K of B * N.
+    Only matched masks are up-sampled: K of B * N.  guide: [B,36,h,w], up-samples along edges;
+    without, bilinear.
     """
     # One gather: of every single one the gradient would be as large as all masks.
     first = [i * masks.shape[1] + m.queries for i, m in enumerate(matches)]
     chosen = masks.flatten(0, 1)[torch.cat(first)].float()
     truth = torch.cat([resized[i][m.objects] for i, m in enumerate(matches)])
-    if len(chosen):
-        chosen = F.interpolate(chosen.unsqueeze(0), scale_factor=2.0, mode='bilinear',
-                               align_corners=False).squeeze(0)
-    return chosen.flatten(1), truth.flatten(1)
+    return _upsampled(chosen, matches, guide).flatten(1), truth.flatten(1)
+
+
+def _upsampled(masks: Tensor, matches: Sequence[Match], guide: Tensor | None) -> Tensor:
+    """Mask logits [K, h, w] of all matches, image by image, to [K, 2 h, 2 w]."""
+    if not len(masks):
+        # keeps the graph whole, see `mask_losses`
+        return masks if guide is None else masks + 0.0 * guide.sum()
+    if guide is not None:
+        counts = [len(m.queries) for m in matches]
+        return torch.cat([enlarge(own, weights.float()) for own, weights in
+                          zip(masks.split(counts), guide, strict=True) if len(own)])
+    return F.interpolate(masks.unsqueeze(0), scale_factor=2.0, mode='bilinear',
+                         align_corners=False).squeeze(0)
 
 
 def chosen_masks(kernels: Tensor, features: Tensor, matches: Sequence[Match],
-                 truth: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+                 truth: Sequence[Tensor], guide: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Masks of kernels [B,N,D] on features [B,D,h,w] for the pairs alone, and their targets.
 
     float32 [K, 4 h w] each, as `gather` gives them: for where the masks of all queries are not
@@ -293,10 +310,9 @@ def chosen_masks(kernels: Tensor, features: Tensor, matches: Sequence[Match],
     """
     rows = [kernels[i, m.queries].float() @ features[i].float().flatten(1)
             for i, m in enumerate(matches)]
-    masks = torch.cat(rows).reshape(1, -1, *features.shape[2:])
-    order = torch.arange(masks.shape[1], device=features.device)
-    return gather(masks, [Match(order, order)],
-                  [torch.cat([t[m.objects] for t, m in zip(truth, matches, strict=True)])])
+    masks = torch.cat(rows).reshape(-1, *features.shape[2:])
+    wanted = torch.cat([t[m.objects] for t, m in zip(truth, matches, strict=True)])
+    return _upsampled(masks, matches, guide).flatten(1), wanted.flatten(1)
 
 
 def mask_losses(predicted: Tensor, truth: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:

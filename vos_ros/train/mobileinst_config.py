@@ -97,7 +97,7 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Freeze:
-    """What of the pretrained backbone stays as it is.
+    """What of the pretrained backbone stays as it is, or what alone does not.
 
     EfficientNet-Lite0's trunk comes with ImageNet weights; another backbone is pretrained when
     `weights` fills it, and trained whole otherwise.
@@ -105,11 +105,14 @@ class Freeze:
     blocks: the stem and so many first blocks (-1: not even the stem); EfficientNet-Lite0 only.
     norms: the running statistics and affine of its batch norms.
     depthwise: its depthwise filters; on a CPU their gradients are most of a step's time.
+    only: if given, nothing is trained but these parts, by the beginnings of their names; all norms
+        rest.
     """
 
     blocks: int = -1
     norms: bool = True
     depthwise: bool = False
+    only: tuple[str, ...] = ()
 
 
 # The least value of what is a number without other bounds.

@@ -90,14 +90,15 @@ class Step(nn.Module):
             return {'total': outputs['kernels'].sum() * 0.0}
         chosen = torch.tensor(rows, dtype=torch.long, device=device)
         features = second['mask_features'][chosen]
+        guide = second['guide'][chosen] if 'guide' in second else None
         if self.model.caches_context and bool(torch.rand(()) < 0.5):
             images = to_network(later.images, device)
             images = tuple(m[chosen] for m in images) if isinstance(images, tuple) \
                 else images[chosen]
-            features = self.model.encode_between(images, outputs['context'][chosen])
+            features, guide = self.model.encode_between(images, outputs['context'][chosen])
         return self.criterion.reuse(
             outputs['kernels'][chosen], features, [matches[i] for i in rows],
-            [targets[i] for i in rows], [after[i] for i in rows])
+            [targets[i] for i in rows], [after[i] for i in rows], guide)
 
     def _frame(self, outputs: dict[str, Tensor], targets: list[Any]) -> Any:
         losses, matches = self.criterion(outputs, targets)

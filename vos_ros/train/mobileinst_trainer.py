@@ -89,6 +89,8 @@ class Trainer:
                            == 'efficientnet_lite0')
         if any(s.cache for s in config.stages) and not hasattr(self.model.backbone, 'trunk'):
             raise ConfigError(f'stages: cache is not for backbone {self.model.config.backbone}')
+        if any(s.cache for s in config.stages) and self.model.guide is not None:
+            raise ConfigError('stages: cache keeps no pictures, which a guide needs')
         if config.spread_queries:
             spread_queries(self.model.instance_decoder)
         if config.weights:
@@ -299,8 +301,8 @@ def evaluate_model(model: MobileInst, data: CocoImages, size: tuple[int, int],
     def ask(image: NDArray[np.uint8]) -> Queries:
         with working_cast(device, precision):
             out = model(to_network(torch.from_numpy(image)[None], device))
-        return Queries(*(out[key][0].float().cpu().numpy()
-                         for key in ('logits', 'objectness', 'masks')))
+        return Queries(**{key: out[key][0].float().cpu().numpy()
+                          for key in Queries._fields if key in out})
 
     return evaluate_masks(ask, data, size)
 

@@ -72,7 +72,7 @@ class OneToManyLoss(MobileInstLoss):
         losses = {'class': F.binary_cross_entropy_with_logits(
             chosen[known], wanted, reduction='sum') / mean_count(known.sum(), logits.device)}
         predicted, truth = chosen_masks(
-            outputs['kernels'], outputs['mask_features'], matches, resized)
+            outputs['kernels'], outputs['mask_features'], matches, resized, outputs.get('guide'))
         losses['dice'], losses['pixel'] = mask_losses(predicted, truth, count)
         quality = quality_loss(outputs['objectness'].float(), expected) * judged
         losses['objectness'] = quality.sum() / count

@@ -30,7 +30,7 @@ def pretrained_parts(model: MobileInst, weights: bool) -> tuple[str, ...]:
 
 
 def freeze(model: MobileInst, pretrained: tuple[str, ...], rule: Freeze) -> None:
-    """Take the gradients off what is to stay, of the pretrained parts alone.
+    """Take the gradients off what is to stay: of the pretrained parts, or all but what is named.
 
     ConfigError for a rule that has nothing to hold.
     """
@@ -40,6 +40,13 @@ def freeze(model: MobileInst, pretrained: tuple[str, ...], rule: Freeze) -> None
     if rule.depthwise and not pretrained:
         raise ConfigError(f'freeze.depthwise: {model.config.backbone} is not pretrained; '
                           'name its weights')
+    if rule.only:
+        for part in rule.only:
+            if not any(name.startswith(part) for name, _ in model.named_parameters()):
+                raise ConfigError(f'freeze.only: the network has no part {part}')
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.startswith(rule.only))
+        return
     for name, module in model.named_modules():
         if not name.startswith(pretrained):
             continue
@@ -57,7 +64,7 @@ def freeze(model: MobileInst, pretrained: tuple[str, ...], rule: Freeze) -> None
 
 def train_mode(model: MobileInst, pretrained: tuple[str, ...], rule: Freeze) -> None:
     """Switch to training, the pretrained norms staying in evaluation where they are frozen."""
-    model.train()
+    model.train(not rule.only)
     for name, module in model.named_modules():
         if isinstance(module, nn.BatchNorm2d) and name.startswith(pretrained):
             block = int(name.split('.')[2]) if name.startswith('backbone._blocks.') else -1

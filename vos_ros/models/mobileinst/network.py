@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vos_ros.models.mobileinst.box_window import CONSTANT
 from vos_ros.models.mobileinst.efficientnet_lite import EfficientNetLite0
+from vos_ros.models.mobileinst.guide import Guide
 from vos_ros.models.mobileinst.instance_decoder import fourier_position
 from vos_ros.models.mobileinst.instance_decoder import InstanceDecoder
 from vos_ros.models.mobileinst.layers import Backbone
@@ -56,7 +57,8 @@ class MobileInstConfig:
     that a kernel can say where its object lies; needs query_rows.  box_windows: each query says
     its object's box, which opens its window (see `box_window`); a constant feature comes before
     the waves, so kernel_dim counts one more; needs window_bands.  tower: so many convolutions at
-    1/16, over X_L and X4, read what queries on a grid begin with; needs query_rows.
+    1/16, over X_L and X4, read what queries on a grid begin with; needs query_rows.  guide_dim:
+    channels of the part that enlarges masks to 1/4 along edges (see `guide`); 0, the paper: none.
 
     Raises ValueError naming the field when a value cannot work.
     """
@@ -78,6 +80,7 @@ class MobileInstConfig:
     window_bands: int = 0
     box_windows: bool = False
     tower: int = 0
+    guide_dim: int = 0
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
@@ -97,6 +100,9 @@ class MobileInstConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 64:
                 raise ValueError(f'{name} must be an integer in 0..64, got {value!r}')
+        if isinstance(self.guide_dim, bool) or not isinstance(self.guide_dim, int) \
+                or self.guide_dim < 0 or self.guide_dim % 4:
+            raise ValueError(f'guide_dim must be a multiple of 4, got {self.guide_dim!r}')
         if self.query_rows and self.num_queries % self.query_rows:
             raise ValueError(f'query_rows {self.query_rows} must divide num_queries '
                              f'{self.num_queries}')
@@ -138,7 +144,7 @@ class Keyframe(NamedTuple):
 
     x_global: X_G [B,C6,H/64,W/64].  x_mask: X_mask [B,mask_dim,H/8,W/8].  features: mask features
     [B,D,H/8,W/8].  context: [B, 2 mask_dim, H/32, W/32], for the frames after it.
-    x4: the backbone's [B,C4,H/16,W/16].
+    x4: the backbone's [B,C4,H/16,W/16].  guide: [B,36,H/8,W/8], None in a network without.
     """
 
     x_global: Tensor
@@ -146,6 +152,14 @@ class Keyframe(NamedTuple):
     features: Tensor
     context: Tensor
     x4: Tensor
+    guide: Tensor | None = None
+
+
+class Followed(NamedTuple):
+    """Of a frame between keyframes: mask features [B,D,H/8,W/8]; guide as of a keyframe."""
+
+    features: Tensor
+    guide: Tensor | None
 
 
 class MobileInst(nn.Module):
@@ -167,6 +181,7 @@ class MobileInst(nn.Module):
             nn.init.normal_(self.position.weight, std=0.02)
         self.mask_features = pointwise(
             config.mask_dim, config.kernel_dim - config.placed_dim)
+        self.guide = Guide(config.mask_dim, config.guide_dim) if config.guide_dim else None
         self.instance_decoder = InstanceDecoder(
             channels[3], config.mask_dim, config.num_classes, config.num_queries,
             config.hidden_dim, config.heads, config.ffn_dim, config.kernel_dim,
@@ -197,7 +212,8 @@ class MobileInst(nn.Module):
             x3, x4, x5, x6 = self.backbone(images)
         x_mask, context = self.mask_decoder(x3, x4, x5, x6)
         x_mask = self._placed(x_mask)
-        return Keyframe(x6, x_mask, self._features(x_mask), context, x4)
+        return Keyframe(x6, x_mask, self._features(x_mask), context, x4,
+                        self._guided(images, x_mask))
 
     def begin(self, frame: Keyframe) -> tuple[Tensor, Tensor]:
         """Q_G [B,N,hidden] and X_L [B,mask_dim,h,w], which `decode_local` takes."""
@@ -209,8 +225,8 @@ class MobileInst(nn.Module):
         """Return whether `encode_between` is possible: the backbone can stop at 1/16."""
         return isinstance(self.backbone, EfficientNetLite0)
 
-    def encode_between(self, images: Tensor | tuple[Tensor, ...], context: Tensor) -> Tensor:
-        """Mask features [B,D,H/8,W/8] of a frame that takes an earlier keyframe's context.
+    def encode_between(self, images: Tensor | tuple[Tensor, ...], context: Tensor) -> Followed:
+        """Return what masks need of a frame that takes an earlier keyframe's context.
 
         The backbone stops at 1/16: what is deeper says what things are rather than where their
         edges lie, and changes slowly (as in Clockwork Convnets, Shelhamer et al. 2016).
@@ -219,7 +235,15 @@ class MobileInst(nn.Module):
         if not isinstance(self.backbone, EfficientNetLite0):
             raise ValueError(f'{self.config.backbone} cannot run without its deep stages')
         x3, x4 = images[:2] if isinstance(images, tuple) else self.backbone.shallow(images)
-        return self._features(self._placed(self.mask_decoder.between(x3, x4, context)))
+        x_mask = self._placed(self.mask_decoder.between(x3, x4, context))
+        return Followed(self._features(x_mask), self._guided(images, x_mask))
+
+    def _guided(self, images: Tensor | tuple[Tensor, ...], x_mask: Tensor) -> Tensor | None:
+        if self.guide is None:
+            return None
+        if isinstance(images, tuple):
+            raise ValueError('a network with a guide needs the pictures, not the trunk maps')
+        return self.guide(images, x_mask)
 
     def _features(self, x_mask: Tensor) -> Tensor:
         features = self.mask_features(x_mask)
@@ -248,8 +272,8 @@ class MobileInst(nn.Module):
 
         Returns logits [B,N,C], objectness [B,N], kernels [B,N,D], mask_features [B,D,H/8,W/8],
         masks [B,N,H/8,W/8] (logits), global_queries [B,N,hidden], context, with box_windows
-        boxes [B,N,4], and with passed_queries also passed_kernels [B,N,D] and passed_masks
-        [B,N,H/8,W/8].
+        boxes [B,N,4], with guide_dim guide [B,36,H/8,W/8], and with passed_queries also
+        passed_kernels [B,N,D] and passed_masks [B,N,H/8,W/8].
         """
         frame = self.encode_keyframe(images)
         features = frame.features
@@ -264,6 +288,8 @@ class MobileInst(nn.Module):
             'global_queries': queries,
             'context': frame.context,
         }
+        if frame.guide is not None:
+            out['guide'] = frame.guide
         if instances.boxes is not None:
             out['boxes'] = instances.boxes
         if passed_queries is not None:
