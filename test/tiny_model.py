@@ -18,7 +18,7 @@ def export_tiny(folder, size=(128, 192), free_size=True, guide_dim=0):
         backbone='efficientnet_lite0', num_classes=len(TINY_CLASSES), num_queries=12,
         hidden_dim=32, mask_dim=16, kernel_dim=16, ffn_dim=32, heads=4, guide_dim=guide_dim))
     if model.guide is not None:     # as it begins it interpolates
-        torch.nn.init.normal_(model.guide.weigh.weight)
+        torch.nn.init.normal_(model.guide.weigh.weight, std=30.0)
     export_mobileinst(model, folder, size, TINY_CLASSES, name='tiny', licence='Apache-2.0',
                       training_data='none: random weights for tests', free_size=free_size)
     return folder

@@ -10,6 +10,7 @@ import pytest
 from tiny_model import export_tiny
 import torch
 
+from vos_ros import cli
 from vos_ros.models.mobileinst.guide import bilinear
 from vos_ros.models.mobileinst.guide import enlarge
 from vos_ros.models.mobileinst.guide import Guide
@@ -134,3 +135,13 @@ def test_a_guide_that_fits_no_masks_is_refused(package, tmp_path):
     wrong = replace(package, graphs={**package.graphs, 'key': tmp_path / 'key.onnx'})
     with pytest.raises(PackageError, match=r'key\.onnx: guide is \(16, 16, 24\), must be nine'):
         MobileInst(wrong)
+
+
+def test_half_precision_holds_the_weights(package, image, tmp_path):
+    out = tmp_path / 'half'
+    assert cli.main(['quantize', '--model', str(package.path), '--precision', 'float16', '--out',
+                     str(out)]) == 0
+    exact, half = (MobileInst(p).key(image).guide for p in (package, load_package(out)))
+    assert exact.max() > 0.99           # of logits at the bound
+    assert np.isfinite(half).all()
+    assert np.abs(half - exact).mean() < 0.01

@@ -3,7 +3,6 @@
 """A checkpoint of MobileInst training becomes a package, also mixed with another one."""
 
 import argparse
-from dataclasses import replace
 
 from mobileinst_material import TINY
 from mobileinst_material import tiny_training
@@ -80,34 +79,6 @@ def test_export_mixes_with_another_package(config, tmp_path, capsys):
         assert export('three', '--mix', str(tmp_path / words[0]), words[1]) == 1
         assert message in capsys.readouterr().err
     assert not (tmp_path / 'three').exists()
-
-
-def test_a_guide_that_the_other_package_lacks_stays(config, tmp_path):
-    parser = argparse.ArgumentParser()
-    export_mobileinst.add_arguments(parser)
-
-    def export(name, *more):
-        return export_mobileinst.run(parser.parse_args(
-            ['--checkpoint', str(tmp_path / name / LAST), '--out', str(tmp_path / name / 'p'),
-             '--storage', 'float32', *more]))
-
-    for name, network in (('plain', config.network), ('fine', config.network | {'guide_dim': 8})):
-        cached = tuple(replace(stage, cache=0) for stage in config.stages)
-        run = Trainer(replace(config, network=network, stages=cached), tmp_path / name,
-                      join('cpu'))
-        for value in run.ema.state.values():
-            value += 1
-        run.save()
-    assert export('plain') == 0
-    assert export('fine', '--mix', str(tmp_path / 'plain' / 'p'), '1') == 0
-    plain, fine = (load_file(tmp_path / name / 'p' / 'model.safetensors')
-                   for name in ('plain', 'fine'))
-    for name, value in fine.items():
-        if name.startswith('guide.'):
-            torch.testing.assert_close(value, run.ema.state[name])
-        else:
-            torch.testing.assert_close(value, plain[name])
-    assert any(name.startswith('guide.') for name in fine)
 
 
 def test_export_refuses_what_is_no_checkpoint(tmp_path, capsys):

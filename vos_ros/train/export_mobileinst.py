@@ -29,8 +29,6 @@ from vos_ros.train.mobileinst_data import ImageSamples
 from vos_ros.train.mobileinst_data import load_material
 from vos_ros.train.precision import working_precision
 
-_GUIDE = 'guide.'
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
@@ -84,7 +82,6 @@ def run(args: argparse.Namespace) -> int:
 def mix(model: MobileInst, classes: Sequence[str], other: str, share: str) -> None:
     """Average a network's weights, in place, with those of a package, which get ``share``.
 
-    A guide that only the network has stays as it is.
     Raises ValueError or PackageError that names what does not fit.
     """
     package = load_package(other)
@@ -93,8 +90,6 @@ def mix(model: MobileInst, classes: Sequence[str], other: str, share: str) -> No
     if package.kind != 'mobileinst' or list(package.classes) != list(classes):
         raise ValueError(f'--mix: {package.path} is of kind {package.kind} with other classes')
     weights, own = load_tensors(package.weights, True), model.state_dict()
-    if not any(name.startswith(_GUIDE) for name in weights):
-        weights |= {name: value for name, value in own.items() if name.startswith(_GUIDE)}
     if {name: value.shape for name, value in weights.items()} \
             != {name: value.shape for name, value in own.items()}:
         raise ValueError(f'--mix: {package.path} is another network: {package.network}')
