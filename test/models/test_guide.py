@@ -16,7 +16,6 @@ from vos_ros.models.mobileinst.guide import enlarge
 from vos_ros.models.mobileinst.guide import Guide
 from vos_ros.models.mobileinst.network import MobileInstConfig
 from vos_ros.runtime import guide as runtime_guide
-from vos_ros.runtime.mobileinst import interpolated
 from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import PackageError
@@ -44,7 +43,8 @@ def test_it_begins_as_interpolation():
     assert (fine - want).abs().max() < 0.02
     exact = bilinear().flatten()[:, None, None].expand(-1, 6, 8)
     assert torch.allclose(enlarge(masks, exact), want, atol=1e-5)
-    np.testing.assert_allclose(interpolated(masks.numpy(), 2), want.numpy(), atol=1e-5)
+    np.testing.assert_allclose(
+        runtime_guide.interpolated(masks.numpy(), 2), want.numpy(), atol=1e-5)
 
 
 def test_fine_pixels_are_means_of_the_cells_around():

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from vos_ros.train.losses import focal_loss
 from vos_ros.train.losses import LossWeights
 from vos_ros.train.losses import mask_losses
-from vos_ros.train.losses import match
 from vos_ros.train.losses import MobileInstLoss
-from vos_ros.train.losses import resize_targets
-from vos_ros.train.losses import Target
+from vos_ros.train.matching import match
+from vos_ros.train.matching import resize_targets
+from vos_ros.train.matching import Target
 
 H, W = 16, 20           # of the mask logits; targets are four times as large after up-sampling 2x
 

@@ -107,11 +107,11 @@ def test_position_is_added_to_the_mask_map_and_seen_by_the_queries():
     image = torch.randn(1, 3, 64, 128)
     with torch.no_grad():
         torch.nn.init.normal_(model.position.weight, std=100.0)
-        x_mask = model.encode(image)[1]
+        x_mask = model.encode_keyframe(image).x_mask
         kernels = model(image)['kernels']
         added = model.position(fourier_position(8, 16, 8, image))
         model.position.weight.zero_()
-        plain = model.encode(image)[1]
+        plain = model.encode_keyframe(image).x_mask
         assert not torch.allclose(model(image)['kernels'], kernels, atol=1e-3)
     torch.testing.assert_close(x_mask - plain, added, atol=1e-2, rtol=1e-4)
     assert build({**SMALL, 'position_bands': 0}).position is None

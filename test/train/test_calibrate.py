@@ -9,7 +9,7 @@ from vos_ros.models.mobileinst import build
 from vos_ros.train.calibrate import best_overlap
 from vos_ros.train.calibrate import calibrate
 from vos_ros.train.calibrate import fit_logistic
-from vos_ros.train.losses import Target
+from vos_ros.train.matching import Target
 from vos_ros.train.mobileinst_data import Batch
 from vos_ros.train.mobileinst_data import to_network
 

@@ -17,7 +17,7 @@ from vos_ros.train.auxiliary import DenseHead
 from vos_ros.train.checkpoint import load_checkpoint
 from vos_ros.train.losses import LossWeights
 from vos_ros.train.losses import MobileInstLoss
-from vos_ros.train.losses import Target
+from vos_ros.train.matching import Target
 from vos_ros.train.one_to_many import OneToManyLoss
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,7 +17,7 @@ from vos_ros.train.distributed import join
 from vos_ros.train.feature_pool import FeaturePool
 from vos_ros.train.feature_pool import trunk_digest
 from vos_ros.train.initialise import spread_queries
-from vos_ros.train.losses import Target
+from vos_ros.train.matching import Target
 from vos_ros.train.mobileinst_config import ConfigError
 from vos_ros.train.mobileinst_config import Freeze
 from vos_ros.train.mobileinst_config import ImageData

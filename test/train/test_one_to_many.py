@@ -9,13 +9,13 @@ from torch.nn import functional as F
 from vos_ros.models.mobileinst.network import product
 from vos_ros.train.auxiliary import dense_target
 from vos_ros.train.auxiliary import DenseHead
-from vos_ros.train.losses import chosen_masks
-from vos_ros.train.losses import gather
 from vos_ros.train.losses import in_void
 from vos_ros.train.losses import LossWeights
-from vos_ros.train.losses import Match
 from vos_ros.train.losses import MobileInstLoss
-from vos_ros.train.losses import Target
+from vos_ros.train.matching import chosen_masks
+from vos_ros.train.matching import gather
+from vos_ros.train.matching import Match
+from vos_ros.train.matching import Target
 from vos_ros.train.one_to_many import assign
 from vos_ros.train.one_to_many import box_loss
 from vos_ros.train.one_to_many import mask_boxes

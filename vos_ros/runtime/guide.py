@@ -4,6 +4,7 @@
 
 import math
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +35,13 @@ def enlarge(masks: FloatArray, guide: FloatArray) -> FloatArray:
         fine += weights[place] * cells[:, None, None]
     return np.ascontiguousarray(fine.transpose(0, 3, 1, 4, 2)).reshape(
         count, factor * height, factor * width)
+
+
+def interpolated(masks: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Bring masks [n, h, w] to [n, f h, f w] without a guide: bilinear."""
+    if factor == 1:
+        return masks
+    return np.stack([cv2.resize(mask, None, fx=factor, fy=factor) for mask in masks])
 
 
 def shrink(masks: FloatArray, cells: tuple[int, int], factor: int) -> FloatArray:

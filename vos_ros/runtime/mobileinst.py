@@ -7,11 +7,11 @@ import copy
 from dataclasses import dataclass
 from dataclasses import replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vos_ros.runtime.guide import enlargement
+from vos_ros.runtime.guide import interpolated
 from vos_ros.runtime.guide import NEIGHBOURS
 from vos_ros.runtime.motion import KeyframeView
 from vos_ros.runtime.motion import Motion
@@ -231,13 +231,6 @@ class MobileInst:
             if taken != given:
                 raise PackageError(f'{self._reuse.path}: takes a context {taken}, the key graph '
                                    f'gives {given}')
-
-
-def interpolated(masks: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
-    """Bring masks [n, h, w] to [n, f h, f w] without a guide: bilinear."""
-    if factor == 1:
-        return masks
-    return np.stack([cv2.resize(mask, None, fx=factor, fy=factor) for mask in masks])
 
 
 def free_sides(input_size: tuple[int, int]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vos_ros.train.losses import mean_count
-from vos_ros.train.losses import Target
+from vos_ros.train.matching import Target
 
 _UNKNOWN = 1 << 20      # more than there are classes
 

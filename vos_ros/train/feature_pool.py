@@ -21,7 +21,7 @@ from torch import Tensor
 from vos_ros.models.mobileinst.efficientnet_lite import EARLY_BLOCKS
 from vos_ros.train.checkpoint import load_checkpoint
 from vos_ros.train.checkpoint import save_checkpoint
-from vos_ros.train.losses import Target
+from vos_ros.train.matching import Target
 from vos_ros.train.mobileinst_data import Batch
 from vos_ros.train.mobileinst_data import to_network
 from vos_ros.train.precision import working_cast

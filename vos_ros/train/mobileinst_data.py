@@ -34,7 +34,7 @@ from vos_ros.data.video_clips import VideoClipConfig
 from vos_ros.data.video_clips import VideoClips
 from vos_ros.data.ytvis import YoutubeVis
 from vos_ros.evaluate.davis import find_sequences
-from vos_ros.train.losses import Target
+from vos_ros.train.matching import Target
 from vos_ros.train.mobileinst_config import ConfigError
 from vos_ros.train.mobileinst_config import expand
 from vos_ros.train.mobileinst_config import ImageData

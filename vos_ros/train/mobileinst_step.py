@@ -10,15 +10,15 @@ from torch import Tensor
 
 from vos_ros.models.mobileinst import MobileInst
 from vos_ros.train.auxiliary import DenseHead
-from vos_ros.train.losses import gather
 from vos_ros.train.losses import instance_count
 from vos_ros.train.losses import LossWeights
 from vos_ros.train.losses import mask_losses
-from vos_ros.train.losses import Match
-from vos_ros.train.losses import match
 from vos_ros.train.losses import MobileInstLoss
-from vos_ros.train.losses import resize_targets
-from vos_ros.train.losses import Target
+from vos_ros.train.matching import gather
+from vos_ros.train.matching import Match
+from vos_ros.train.matching import match
+from vos_ros.train.matching import resize_targets
+from vos_ros.train.matching import Target
 from vos_ros.train.mobileinst_config import TrainConfig
 from vos_ros.train.mobileinst_data import Batch
 from vos_ros.train.mobileinst_data import dequantise

@@ -87,9 +87,10 @@ class Trainer:
         self.model = build({**config.network, 'num_classes': len(classes)},
                            imagenet=config.network.get('backbone', MobileInstConfig.backbone)
                            == 'efficientnet_lite0')
-        if any(s.cache for s in config.stages) and not hasattr(self.model.backbone, 'trunk'):
+        cached = any(s.cache for s in config.stages)
+        if cached and not hasattr(self.model.backbone, 'trunk'):
             raise ConfigError(f'stages: cache is not for backbone {self.model.config.backbone}')
-        if any(s.cache for s in config.stages) and self.model.guide is not None:
+        if cached and self.model.guide is not None:
             raise ConfigError('stages: cache keeps no pictures, which a guide needs')
         if config.spread_queries:
             spread_queries(self.model.instance_decoder)

@@ -18,16 +18,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vos_ros.train.losses import check_targets
-from vos_ros.train.losses import chosen_masks
 from vos_ros.train.losses import in_void
 from vos_ros.train.losses import instance_count
 from vos_ros.train.losses import LossWeights
 from vos_ros.train.losses import mask_losses
-from vos_ros.train.losses import Match
 from vos_ros.train.losses import mean_count
 from vos_ros.train.losses import MobileInstLoss
-from vos_ros.train.losses import resize_targets
-from vos_ros.train.losses import Target
+from vos_ros.train.matching import chosen_masks
+from vos_ros.train.matching import Match
+from vos_ros.train.matching import resize_targets
+from vos_ros.train.matching import Target
 
 # Of the cells of an object, this share of the best answer for it, at most so many.
 _SHARE = 0.4

@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vos_ros.models.mobileinst.layers import size_of
+from vos_ros.runtime.guide import NEIGHBOURS
 
 FACTOR = 2
-NEIGHBOURS = 9
 _MOST = 8.0             # of a logit, either way: half precision holds the sum of nine exponentials
 _LEAST = 1e-3           # weight of a cell that interpolation does not look at, to begin with
 

@@ -188,16 +188,12 @@ class MobileInst(nn.Module):
             config.query_rows, config.window_bands, config.box_windows, config.tower,
             channels[1])
 
-    def encode(self, images: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
-        """X_G [B,C6,H/64,W/64], X_mask [B,mask_dim,H/8,W/8], mask features [B,D,H/8,W/8].
+    def encode_keyframe(self, images: Tensor | tuple[Tensor, ...]) -> Keyframe:
+        """Return what a keyframe and the frames after it need of the backbone and mask decoder.
 
         Instead of images it takes what `EfficientNetLite0.trunk` or `early` gave for them.
         Raises ValueError when `images` is not [B,3,H,W] or is under 64 pixels.
         """
-        return self.encode_keyframe(images)[:3]
-
-    def encode_keyframe(self, images: Tensor | tuple[Tensor, ...]) -> Keyframe:
-        """As `encode`, and what else a keyframe and the frames after it need."""
         if isinstance(images, tuple):
             if not isinstance(self.backbone, EfficientNetLite0):
                 raise ValueError(f'trunk maps are known for efficientnet_lite0 only, not for '
@@ -265,7 +261,7 @@ class MobileInst(nn.Module):
 
     def forward(self, images: Tensor | tuple[Tensor, ...],
                 passed_queries: Tensor | None = None) -> dict[str, Tensor]:
-        """Run a frame: images, or the trunk maps that `encode` takes instead.
+        """Run a frame: images, or the trunk maps that `encode_keyframe` takes instead.
 
         passed_queries [B,N,hidden]: Q_G of another frame of the same video; it goes through the
         local decoder with this frame's X_L (query passing).
