@@ -11,9 +11,29 @@
 #include "wide.h"
 
 #define EIGHT 8
-typedef float floats __attribute__((vector_size(EIGHT * sizeof(float))));
-typedef int32_t numbers __attribute__((vector_size(EIGHT * sizeof(int32_t))));
-typedef uint16_t owners __attribute__((vector_size(EIGHT * sizeof(uint16_t))));
+#define FOUR 4
+typedef float floats8 __attribute__((vector_size(EIGHT * sizeof(float))));
+typedef int32_t numbers8 __attribute__((vector_size(EIGHT * sizeof(int32_t))));
+typedef uint16_t owners8 __attribute__((vector_size(EIGHT * sizeof(uint16_t))));
+typedef float floats4 __attribute__((vector_size(FOUR * sizeof(float))));
+typedef int32_t numbers4 __attribute__((vector_size(FOUR * sizeof(int32_t))));
+typedef uint16_t owners4 __attribute__((vector_size(FOUR * sizeof(uint16_t))));
+
+// Let an object compete for so many pixels that lie side by side.
+#define COMPETE(N) do { \
+    floats ## N value, highest; \
+    owners ## N holder; \
+    memcpy(&value, shares, sizeof(value)); \
+    memcpy(&highest, best, sizeof(highest)); \
+    memcpy(&holder, owner, sizeof(holder)); \
+    value = left + rise * value; \
+    const numbers ## N wins = value > highest; \
+    const owners ## N taken = __builtin_convertvector(wins, owners ## N); \
+    holder = (taken & object) | (~taken & holder); \
+    highest = (floats ## N)((wins & (numbers ## N)value) | (~wins & (numbers ## N)highest)); \
+    memcpy(best, &highest, sizeof(highest)); \
+    memcpy(owner, &holder, sizeof(holder)); \
+} while (0)
 
 // Give the pixels between two cells of a row to an object where it is the highest so far.
 static inline void compete(
@@ -21,19 +41,13 @@ static inline void compete(
   uint16_t * owner)
 {
   const float rise = right - left;
-  if (count == EIGHT) {  // the usual stride
-    floats value, highest;
-    owners holder;
-    memcpy(&value, shares, sizeof(value));
-    memcpy(&highest, best, sizeof(highest));
-    memcpy(&holder, owner, sizeof(holder));
-    value = left + rise * value;
-    const numbers wins = value > highest;
-    const owners taken = __builtin_convertvector(wins, owners);
-    holder = (taken & object) | (~taken & holder);
-    highest = (floats)((wins & (numbers)value) | (~wins & (numbers)highest));
-    memcpy(best, &highest, sizeof(highest));
-    memcpy(owner, &holder, sizeof(holder));
+  // The usual strides: masks enlarged by a guide, and others.
+  if (count == FOUR) {
+    COMPETE(4);
+    return;
+  }
+  if (count == EIGHT) {
+    COMPETE(8);
     return;
   }
   for (int i = 0; i < count; ++i) {
@@ -294,12 +308,6 @@ WIDE void vos_ros_paint_labels(
     memset(line, 0, (size_t)frame_columns * sizeof(*line));
     for (int32_t m = 0; m < met; ++m) {
       const meeting * const one = meetings + m;
-      if (one->count == EIGHT) {
-        const floats lowest = threshold - (floats){0};
-        memcpy(best + one->begin, &lowest, sizeof(lowest));
-        memset(owner + one->begin, 0, EIGHT * sizeof(*owner));
-        continue;
-      }
       for (int x = one->begin; x < one->begin + one->count; ++x) {
         best[x] = threshold;
         owner[x] = 0;

@@ -8,5 +8,5 @@
 // where it must not.
 int32_t vos_ros_native_version(void)
 {
-  return 2;
+  return 3;
 }

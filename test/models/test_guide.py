@@ -17,6 +17,7 @@ from vos_ros.models.mobileinst.guide import Guide
 from vos_ros.models.mobileinst.network import MobileInstConfig
 from vos_ros.runtime import guide as runtime_guide
 from vos_ros.runtime.mobileinst import MobileInst
+from vos_ros.runtime.native import compiled
 from vos_ros.runtime.package import load_package
 from vos_ros.runtime.package import PackageError
 
@@ -62,6 +63,23 @@ def test_fine_pixels_are_means_of_the_cells_around():
         runtime_guide.enlarge(masks.numpy(), found.numpy()), fine.numpy(), atol=1e-5)
     assert runtime_guide.enlarge(np.zeros((0, 6, 8), np.float32), found.numpy()).shape == \
         (0, 12, 16)
+
+
+@pytest.mark.skipif(compiled() is None, reason='the compiled loops are not built here')
+@pytest.mark.parametrize('factor', [1, 2, 3])
+@pytest.mark.parametrize('cells', [(1, 1), (5, 7), (6, 8), (9, 21)])
+def test_the_compiled_loop_is_numpys(factor, cells, monkeypatch):
+    generator = np.random.default_rng(1)
+    whole = generator.random((9 * factor ** 2, cells[0] + 2, cells[1] + 3), np.float32)
+    guide = whole[:, :cells[0], :cells[1]]
+    masks = generator.normal(size=(4, *cells)).astype(np.float32)
+    for some in (masks, masks[:, :, ::-1], masks[:0]):
+        found = runtime_guide.enlarge(some, guide)
+        with monkeypatch.context() as patch:
+            patch.setattr(runtime_guide, 'compiled', lambda: None)
+            plain = runtime_guide.enlarge(some, guide)
+        assert found.shape == (len(some), factor * cells[0], factor * cells[1])
+        np.testing.assert_allclose(found, plain, atol=1e-5)
 
 
 def test_shrinking_gives_the_mean_of_each_cell():

@@ -8,6 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vos_ros.runtime.native import address
+from vos_ros.runtime.native import compiled
+
 FloatArray = NDArray[np.float32]
 
 NEIGHBOURS = 9
@@ -22,8 +25,24 @@ def enlarge(masks: FloatArray, guide: FloatArray) -> FloatArray:
     """Bring mask logits float32 [n, h, w] to [n, f h, f w] by a frame's weights [9 f f, h, w].
 
     A fine pixel is a weighted mean of the nine cells around its own; beyond the border the
-    nearest cell counts. See `vos_ros.models.mobileinst.guide`.
+    nearest cell counts. See `vos_ros.models.mobileinst.guide`.  guide: the cells of a row side by
+    side; it may be a part of a larger one.
     """
+    count, height, width = masks.shape
+    factor = enlargement(len(guide))
+    library = compiled()
+    if library is None:
+        return _enlarge_plainly(masks, guide)
+    masks, item = np.ascontiguousarray(masks, np.float32), guide.itemsize
+    fine = np.empty((count, factor * height, factor * width), np.float32)
+    scratch = np.empty(3 * width + 6, np.float32)
+    library.vos_ros_enlarge(
+        address(masks), count, height, width, address(guide), guide.strides[0] // item,
+        guide.strides[1] // item, factor, address(fine), address(scratch))
+    return fine
+
+
+def _enlarge_plainly(masks: FloatArray, guide: FloatArray) -> FloatArray:
     count, height, width = masks.shape
     factor = enlargement(len(guide))
     weights = guide.reshape(NEIGHBOURS, factor, factor, height, width)

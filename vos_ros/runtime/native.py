@@ -16,7 +16,7 @@ _LOGGER = logging.getLogger(__name__)
 _NUMBER, _LONG, _ADDRESS, _REAL = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p, ctypes.c_float
 # Of what the functions take and mean, as native/version.c has it: another build of the library, as
 # one that lies beside newer Python, is left alone.
-_VERSION = 2
+_VERSION = 3
 # Result and arguments, as in the sources.
 _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     'vos_ros_rank': (_NUMBER, (
@@ -35,6 +35,8 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         _ADDRESS, _NUMBER, _NUMBER, _NUMBER, _ADDRESS, _ADDRESS, _REAL, _NUMBER, _ADDRESS,
         _NUMBER, _NUMBER, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS,
         _ADDRESS)),
+    'vos_ros_enlarge': (None, (
+        _ADDRESS, _NUMBER, _NUMBER, _NUMBER, _ADDRESS, _LONG, _LONG, _NUMBER, _ADDRESS, _ADDRESS)),
     'vos_ros_move_windows': (None, (_ADDRESS, _NUMBER, _NUMBER, _NUMBER, _ADDRESS)),
     'vos_ros_scale': (None, (
         _ADDRESS, _LONG, _NUMBER, _NUMBER, _NUMBER, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS,

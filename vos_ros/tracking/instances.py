@@ -144,6 +144,7 @@ class InstanceTracker:
             self._frame += 1
             with clock.stage('associate'):
                 self._find(output, cells)
+            with clock.stage('labels'):
                 masks = self._enlarged(output, cells)
         else:
             # Optical flow moves the masks itself.
