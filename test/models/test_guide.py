@@ -73,7 +73,9 @@ def test_the_compiled_loop_is_numpys(factor, cells, monkeypatch):
     whole = generator.random((9 * factor ** 2, cells[0] + 2, cells[1] + 3), np.float32)
     guide = whole[:, :cells[0], :cells[1]]
     masks = generator.normal(size=(4, *cells)).astype(np.float32)
-    for some in (masks, masks[:, :, ::-1], masks[:0]):
+    last = np.ascontiguousarray(guide.transpose(1, 2, 0)).transpose(2, 0, 1)
+    for some, guide in ((masks, guide), (masks[:, :, ::-1], guide), (masks[:0], guide),
+                        (masks, last), (masks, guide.astype(np.float64))):
         found = runtime_guide.enlarge(some, guide)
         with monkeypatch.context() as patch:
             patch.setattr(runtime_guide, 'compiled', lambda: None)
@@ -153,6 +155,15 @@ def test_a_guide_that_fits_no_masks_is_refused(package, tmp_path):
     wrong = replace(package, graphs={**package.graphs, 'key': tmp_path / 'key.onnx'})
     with pytest.raises(PackageError, match=r'key\.onnx: guide is \(16, 16, 24\), must be nine'):
         MobileInst(wrong)
+
+
+@pytest.mark.parametrize(('way', 'graph'), [('cached', 'reuse_cached'), ('full', 'reuse')])
+def test_reuse_frames_without_the_guide_of_keyframes_are_refused(package, tmp_path, way, graph):
+    other = load_package(export_tiny(tmp_path / 'without'))
+    mixed = replace(package, graphs={**package.graphs, graph: other.graphs[graph]})
+    with pytest.raises(PackageError, match=graph + r'\.onnx: gives masks of \(16, 24\), must give '
+                       r'\(32, 48\)'):
+        MobileInst(mixed, reuse_features=way).warm()
 
 
 def test_half_precision_holds_the_weights(package, image, tmp_path):

@@ -25,20 +25,23 @@ def enlarge(masks: FloatArray, guide: FloatArray) -> FloatArray:
     """Bring mask logits float32 [n, h, w] to [n, f h, f w] by a frame's weights [9 f f, h, w].
 
     A fine pixel is a weighted mean of the nine cells around its own; beyond the border the
-    nearest cell counts. See `vos_ros.models.mobileinst.guide`.  guide: the cells of a row side by
-    side; it may be a part of a larger one.
+    nearest cell counts. See `vos_ros.models.mobileinst.guide`.  Either may be a part of a larger
+    array.
     """
     count, height, width = masks.shape
     factor = enlargement(len(guide))
     library = compiled()
     if library is None:
         return _enlarge_plainly(masks, guide)
-    masks, item = np.ascontiguousarray(masks, np.float32), guide.itemsize
+    masks = np.ascontiguousarray(masks, np.float32)
+    if guide.dtype != np.float32 or guide.strides[2] != guide.itemsize:
+        # A convolution of torch may have its channels side by side.
+        guide = np.ascontiguousarray(guide, np.float32)
     fine = np.empty((count, factor * height, factor * width), np.float32)
     scratch = np.empty(3 * width + 6, np.float32)
     library.vos_ros_enlarge(
-        address(masks), count, height, width, address(guide), guide.strides[0] // item,
-        guide.strides[1] // item, factor, address(fine), address(scratch))
+        address(masks), count, height, width, address(guide), guide.strides[0] // 4,
+        guide.strides[1] // 4, factor, address(fine), address(scratch))
     return fine
 
 

@@ -121,6 +121,8 @@ class MobileInst:
         self._look_dim = self.kernel_dim - 4 * bands - constant
         self.mask_size = (int(features[1]), int(features[2]))
         self.enlargement = self._enlargement()
+        self._fine_size = (self.enlargement * self.mask_size[0],
+                           self.enlargement * self.mask_size[1])
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -146,10 +148,11 @@ class MobileInst:
 
         The paper's M^{t+i} = K^t · X_mask^{t+i}.  kernels: float32 [n, D].  Returns mask logits
         float32 [n, f h, f w].  With no kernel there is nothing to compute, and nothing is.
-        Raises ValueError without the context that ``reuse_features`` needs.
+        Raises ValueError without the context that ``reuse_features`` needs, PackageError for a
+        graph whose masks are of another size.
         """
         if not len(kernels):
-            return np.zeros((0, *(self.enlargement * side for side in self.mask_size)), np.float32)
+            return np.zeros((0, *self._fine_size), np.float32)
         kernels = np.ascontiguousarray(kernels, dtype=np.float32)
         if isinstance(self._reuse, Motion):
             if not isinstance(context, KeyframeView):
@@ -161,7 +164,13 @@ class MobileInst:
             if not isinstance(context, np.ndarray):
                 raise ValueError("reuse_features 'cached' needs the context of a keyframe")
             inputs['context'] = context
-        return self._reuse.run(('masks',), **inputs)['masks']
+        masks = self._reuse.run(('masks',), **inputs)['masks']
+        # The graph does not say it before it has run.
+        if masks.shape[1:] != self._fine_size:
+            raise PackageError(f'{self._reuse.path}: gives masks of {masks.shape[1:]}, must give '
+                               f'{self._fine_size}, as fine as the guide of {self._key.path} makes '
+                               'those of a keyframe')
+        return masks
 
     def by_motion(self) -> 'MobileInst':
         """Return this network with the reuse frames of 'motion'; the graphs are shared."""
