@@ -74,12 +74,12 @@ def test_the_compiled_loop_is_numpys(factor, cells, monkeypatch):
     guide = whole[:, :cells[0], :cells[1]]
     masks = generator.normal(size=(4, *cells)).astype(np.float32)
     last = np.ascontiguousarray(guide.transpose(1, 2, 0)).transpose(2, 0, 1)
-    for some, guide in ((masks, guide), (masks[:, :, ::-1], guide), (masks[:0], guide),
+    for some, weigh in ((masks, guide), (masks[:, :, ::-1], guide), (masks[:0], guide),
                         (masks, last), (masks, guide.astype(np.float64))):
-        found = runtime_guide.enlarge(some, guide)
+        found = runtime_guide.enlarge(some, weigh)
         with monkeypatch.context() as patch:
             patch.setattr(runtime_guide, 'compiled', lambda: None)
-            plain = runtime_guide.enlarge(some, guide)
+            plain = runtime_guide.enlarge(some, weigh)
         assert found.shape == (len(some), factor * cells[0], factor * cells[1])
         np.testing.assert_allclose(found, plain, atol=1e-5)
 

@@ -136,6 +136,19 @@ def test_a_part_of_an_object_is_no_track():
     assert len(InstanceTracker(scene, QUICK).step(blank()).tracks) == 1
 
 
+@pytest.mark.parametrize(('radius', 'cover', 'count'), [(5, 0.7, 1), (5, 1.0, 2), (3, 0.7, 2)])
+@pytest.mark.parametrize('since', [0, 3])
+def test_what_swallows_a_track_is_no_track(radius, cover, count, since):
+    a, b = kernels(2)
+    # A thing, and a mask of it with what lies around: at once, or when the thing is long known. A
+    # thing may have a detail that is a track of its own.
+    scene = Apart([Disc(a, still(12, 14), radius=radius),
+                   Disc(b, still(12, 16), radius=8, score=0.7, seen=lambda t: t >= since)])
+    results = run(InstanceTracker(scene, replace(
+        QUICK, duplicate_cover=cover, duplicate_iou=1.0)), 6)
+    assert [len(result.tracks) for result in results] == [1] * since + [count] * (6 - since)
+
+
 def test_a_single_flash_is_not_published():
     a, b = kernels(2)
     scene = Scene([Disc(a, still(12, 8)), Disc(b, still(12, 24), seen=lambda t: t == 4)])

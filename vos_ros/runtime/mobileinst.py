@@ -168,8 +168,8 @@ class MobileInst:
         # The graph does not say it before it has run.
         if masks.shape[1:] != self._fine_size:
             raise PackageError(f'{self._reuse.path}: gives masks of {masks.shape[1:]}, must give '
-                               f'{self._fine_size}, as fine as the guide of {self._key.path} makes '
-                               'those of a keyframe')
+                               f'{self._fine_size}, as fine as {self._key.path} and its guide '
+                               'make those of a keyframe')
         return masks
 
     def by_motion(self) -> 'MobileInst':

@@ -19,11 +19,12 @@ from vos_ros.tracking.association import cosine_similarity
 from vos_ros.tracking.association import match
 from vos_ros.tracking.association import overlap
 from vos_ros.tracking.association import propagate
+from vos_ros.tracking.births import fresh
+from vos_ros.tracking.births import original
 from vos_ros.tracking.candidates import BoolArray
 from vos_ros.tracking.candidates import Candidates
 from vos_ros.tracking.candidates import find_candidates
 from vos_ros.tracking.candidates import FloatArray
-from vos_ros.tracking.candidates import intersections
 from vos_ros.tracking.candidates import mask_logit
 from vos_ros.tracking.gallery import likeness
 from vos_ros.tracking.gallery import recall
@@ -37,7 +38,6 @@ from vos_ros.tracking.life import Track
 from vos_ros.tracking.life import TrackTable
 from vos_ros.tracking.params import InstanceTrackerParams
 from vos_ros.tracking.scene import Continuity
-from vos_ros.tracking.sieve import repeats
 from vos_ros.tracking.tracks import StepResult
 from vos_ros.tracking.tracks import Tracks
 from vos_ros.tracking.tracks import TrackState
@@ -234,18 +234,18 @@ class InstanceTracker:
         lost = [track for track in self._table.tracks if not track.visible]
         taken = self._carry_on(visible, found, output, cells, frame)
         # What is left and new to the picture is a lost track come back, or else a birth.
-        fresh = self._fresh(found, taken, params)
+        new = fresh(found, taken, self._table.tracks, params)
         # It may come back anywhere, so where it was says nothing.
         pairs = dict(match(
-            likeness(lost, self._kernels(lost), found.kernels[fresh], output.look_dim),
+            likeness(lost, self._kernels(lost), found.kernels[new], output.look_dim),
             min_cosine=params.lost_min_cosine))
         for row, track in enumerate(lost):
             if row in pairs:
-                self._table.see(track, found, fresh[pairs[row]], frame, params)
+                self._table.see(track, found, new[pairs[row]], frame, params)
             else:
                 self._table.miss(track, None, None, params)
-        for column in sorted(set(range(len(fresh))) - set(pairs.values())):
-            self._table.bear(found, fresh[column], frame, params)
+        for column in sorted(set(range(len(new))) - set(pairs.values())):
+            self._table.bear(found, new[column], frame, params)
         self._table.bound(params.max_tracks)
 
     def _carry_on(
@@ -301,17 +301,7 @@ class InstanceTracker:
         if before.size == footprint.size \
                 and overlap(footprint[None], before[None])[0, 0] < _COAST_OVERLAP:
             return False
-        return bool(_original(footprint[None], claimed, params)[0])
-
-    def _fresh(
-            self, found: Candidates, taken: set[int], params: InstanceTrackerParams) -> list[int]:
-        """Return the candidates good enough for a birth that repeat no visible track."""
-        shown = [track.footprint for track in self._table.tracks if track.footprint is not None]
-        others = np.stack(shown) if shown else np.zeros((0, found.footprints.shape[1]), bool)
-        good = [column for column in np.flatnonzero(found.scores >= params.birth_score).tolist()
-                if column not in taken]
-        original = _original(found.footprints[good], others, params)
-        return [column for column, new in zip(good, original, strict=True) if new]
+        return bool(original(footprint[None], claimed, params)[0])
 
     def _published(self, shown: Sequence[Track], labelling: Labelling) -> Tracks:
         rows = {track.id: row for row, track in enumerate(shown)}
@@ -337,12 +327,3 @@ class InstanceTracker:
             ages=np.array([track.age(self._frame) for track in tracks], np.uint32),
             boxes=np.array(boxes, np.float32).reshape(-1, 4),
             areas=np.array(areas, np.uint32))
-
-
-def _original(
-        footprints: BoolArray, others: BoolArray, params: InstanceTrackerParams) -> BoolArray:
-    """Say of each mask, bool [n, cells], whether it repeats none of the others; bool [n]."""
-    shared, area, areas = intersections(footprints, others)
-    again = repeats(
-        shared, area[:, None], areas, params.duplicate_iou, params.duplicate_cover)
-    return np.logical_not(again.any(axis=1))

@@ -64,7 +64,7 @@ class InstanceTrackerParams:
         'both unless they are equal.')
     duplicate_cover: float = bounded(
         0.7, 0.0, 1.0, "An instance whose mask lies this much inside a better one's is dropped "
-        'as a part of it.')
+        "as a part of it, and one that covers more than this of a track's mask starts none.")
     vote_iou: float = bounded(
         0.6, 0.0, 1.0, 'Instances left out as duplicates whose masks overlap the better one this '
         'much have a say in its mask and kernel; 1 leaves it to the better one.')
