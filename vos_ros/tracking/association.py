@@ -18,7 +18,12 @@ from vos_ros.tracking.assignment import assign
 from vos_ros.tracking.candidates import BoolArray
 from vos_ros.tracking.candidates import FloatArray
 from vos_ros.tracking.candidates import intersections
+from vos_ros.tracking.sieve import swallows
 
+# A cosine below all that may be asked for.
+NO_PAIR = -2.0
+# A track goes on in what lies where it is, from this IoU on, whatever else lies there.
+_SAME_PLACE = 0.5
 # A pair that is just allowed is still better than none.
 _JUST = 1e-6
 
@@ -34,7 +39,24 @@ def cosine_similarity(a: FloatArray, b: FloatArray) -> FloatArray:
 
 def overlap(a: BoolArray, b: BoolArray) -> FloatArray:
     """Return the IoU of each mask of a [n, cells] with each of b [m, cells]."""
-    shared, of_a, of_b = intersections(a, b)
+    return _iou(*intersections(a, b))
+
+
+def slides(tracks: BoolArray, known: BoolArray, instances: BoolArray, cover: float) -> BoolArray:
+    """Say which pairs would hand a track an instance that swallows another: bool [n, m].
+
+    Behind what leaves, a mask of a thing and the ground around it may come up; the track of what
+    left would slide onto it and take that thing's pixels.
+    tracks: masks that the tracks' own kernels give now, bool [n, cells].  known: bool [n], those
+    that count as swallowed.  instances: bool [m, cells].  cover: see `sieve.swallows`.
+    """
+    shared, of_track, of_instance = intersections(tracks, instances)
+    swallowed = swallows(shared, of_instance, of_track[:, None], cover) & known[:, None]
+    others: BoolArray = np.count_nonzero(swallowed, axis=0) - swallowed > 0
+    return others & (_iou(shared, of_track, of_instance) < _SAME_PLACE)
+
+
+def _iou(shared: FloatArray, of_a: FloatArray, of_b: FloatArray) -> FloatArray:
     return shared / np.maximum(of_a[:, None] + of_b - shared, 1)
 
 

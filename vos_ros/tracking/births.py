@@ -13,9 +13,7 @@ from vos_ros.tracking.candidates import intersections
 from vos_ros.tracking.life import Track
 from vos_ros.tracking.params import InstanceTrackerParams
 from vos_ros.tracking.sieve import repeats
-
-# What has at least this share of a mask is no detail of it.
-_MAIN_PART = 0.2
+from vos_ros.tracking.sieve import swallows
 
 
 def fresh(found: Candidates, taken: Set[int], tracks: Sequence[Track],
@@ -49,13 +47,9 @@ def original(
 
 
 def _swallows(footprint: BoolArray, others: BoolArray, cover: float) -> bool:
-    """Say whether one of the others, bool [m, cells], lies in a mask and is a main part of it.
-
-    More than the cover of it, so none does from a cover of 1 on.
-    """
+    """Say whether a mask, bool [cells], swallows one of the others, bool [m, cells]."""
     shared, area, areas = intersections(footprint[None], others)
-    return bool(((shared > cover * areas)
-                 & (areas >= _MAIN_PART * area[:, None])).any())
+    return bool(swallows(shared, area[:, None], areas, cover).any())
 
 
 def _stack(tracks: Sequence[Track], found: Candidates) -> BoolArray:

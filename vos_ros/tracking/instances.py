@@ -17,8 +17,10 @@ from vos_ros.runtime.mobileinst import KeyOutput
 from vos_ros.runtime.motion import KeyframeView
 from vos_ros.tracking.association import cosine_similarity
 from vos_ros.tracking.association import match
+from vos_ros.tracking.association import NO_PAIR
 from vos_ros.tracking.association import overlap
 from vos_ros.tracking.association import propagate
+from vos_ros.tracking.association import slides
 from vos_ros.tracking.births import fresh
 from vos_ros.tracking.births import original
 from vos_ros.tracking.candidates import BoolArray
@@ -260,6 +262,8 @@ class InstanceTracker:
         cosines = cosine_similarity(kernels, found.kernels)
         overlaps = overlap(footprints, found.footprints)
         recalled = recall(tracks, found, output, cells, cosines, overlaps, params)
+        known = np.array([track.confirmed for track in tracks], bool)
+        cosines[slides(footprints, known, found.footprints, params.duplicate_cover)] = NO_PAIR
         taken = dict(match(
             cosines, overlaps, min_cosine=params.min_cosine,
             min_overlap=params.min_overlap, overlap_weight=params.overlap_weight))

@@ -24,6 +24,8 @@ Rows = NDArray[np.intp]
 
 # A score of nothing must not leave a mask without any vote.
 _LEAST_SCORE = np.float32(1e-3)
+# What has at least this share of a mask is no detail of it.
+_MAIN_PART = np.float32(0.2)
 
 
 class Outlines(NamedTuple):
@@ -218,6 +220,16 @@ def repeats(
     """Say where a mask of an area is a duplicate of another, from the cells they share."""
     return (shared / (area + areas - shared).clip(1) >= iou) \
         | (shared >= cover * np.maximum(area, 1))
+
+
+def swallows(
+        shared: FloatArray, area: FloatArray, areas: FloatArray, cover: float,
+        ) -> NDArray[np.bool_]:
+    """Say where a mask of an area covers more than `cover` of another that is a main part of it.
+
+    From the cells they share and the other's areas; no mask does from a cover of 1 on.
+    """
+    return (shared > cover * areas) & (areas >= _MAIN_PART * area)
 
 
 def _laid_out(masks: FloatArray) -> tuple[int, int, int, int, int]:
