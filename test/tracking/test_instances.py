@@ -149,6 +149,25 @@ def test_what_swallows_a_track_is_no_track(radius, cover, count, since):
     assert [len(result.tracks) for result in results] == [1] * since + [count] * (6 - since)
 
 
+@pytest.mark.parametrize(('cover', 'slides'), [(0.7, False), (1.0, True)])
+def test_no_track_slides_onto_what_swallows_another(cover, slides):
+    known, leaving, both = kernels(3, 0.6)
+    # When the one on the right is gone, a mask of the other with the ground around comes up, which
+    # is about where it was and looks like it.
+    scene = Apart([Disc(known, still(12, 14), radius=5),
+                   Disc(leaving, still(12, 23), radius=4, seen=lambda t: t < 4),
+                   Disc(both, still(12, 18), radius=9, score=0.7, seen=lambda t: t >= 4)])
+    results = run(InstanceTracker(scene, replace(QUICK, duplicate_cover=cover)), 8)
+    left, right = id_at(results[3], 12, 14), id_at(results[3], 12, 23)
+    assert left and right and left != right
+    before, after = (dict(zip(r.tracks.ids.tolist(), r.tracks.areas.tolist(), strict=True))
+                     for r in (results[3], results[4]))
+    assert (after[right] > 1.5 * before[right]) is slides
+    assert all(set(states(result)) == {left, right} for result in results)
+    if not slides:
+        assert all(id_at(result, 12, 14) == left for result in results)
+
+
 def test_a_single_flash_is_not_published():
     a, b = kernels(2)
     scene = Scene([Disc(a, still(12, 8)), Disc(b, still(12, 24), seen=lambda t: t == 4)])
