@@ -39,25 +39,27 @@ def cosine_similarity(a: FloatArray, b: FloatArray) -> FloatArray:
 
 def overlap(a: BoolArray, b: BoolArray) -> FloatArray:
     """Return the IoU of each mask of a [n, cells] with each of b [m, cells]."""
-    return _iou(*intersections(a, b))
+    return iou(*intersections(a, b))
 
 
-def slides(tracks: BoolArray, known: BoolArray, instances: BoolArray, cover: float) -> BoolArray:
+def iou(shared: FloatArray, of_a: FloatArray, of_b: FloatArray) -> FloatArray:
+    """Return the IoU [n, m] of masks from what `intersections` counts."""
+    return shared / np.maximum(of_a[:, None] + of_b - shared, 1)
+
+
+def slides(shared: FloatArray, of_track: FloatArray, of_instance: FloatArray,
+           known: BoolArray, cover: float) -> BoolArray:
     """Say which pairs would hand a track an instance that swallows another: bool [n, m].
 
     Behind what leaves, a mask of a thing and the ground around it may come up; the track of what
     left would slide onto it and take that thing's pixels.
-    tracks: masks that the tracks' own kernels give now, bool [n, cells].  known: bool [n], those
-    that count as swallowed.  instances: bool [m, cells].  cover: see `sieve.swallows`.
+    shared [n, m], of_track [n], of_instance [m]: what `intersections` counts of the masks that the
+    tracks' own kernels give now and the instances.  known: bool [n], the tracks that count as
+    swallowed.  cover: see `sieve.swallows`.
     """
-    shared, of_track, of_instance = intersections(tracks, instances)
     swallowed = swallows(shared, of_instance, of_track[:, None], cover) & known[:, None]
     others: BoolArray = np.count_nonzero(swallowed, axis=0) - swallowed > 0
-    return others & (_iou(shared, of_track, of_instance) < _SAME_PLACE)
-
-
-def _iou(shared: FloatArray, of_a: FloatArray, of_b: FloatArray) -> FloatArray:
-    return shared / np.maximum(of_a[:, None] + of_b - shared, 1)
+    return others & (iou(shared, of_track, of_instance) < _SAME_PLACE)
 
 
 def similarity(cosines: _Values, overlaps: _Values, overlap_weight: float) -> _Values:

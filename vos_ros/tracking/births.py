@@ -29,12 +29,14 @@ def fresh(found: Candidates, taken: Set[int], tracks: Sequence[Track],
             if column not in taken]
     new = original(found.footprints[good], _stack(seen, found), params)
     known = _stack([track for track in seen if track.confirmed and track.visible], found)
+    candidates = found.footprints[good]
+    shared, area, areas = intersections(candidates, np.concatenate([known, candidates]))
+    swallowed = swallows(shared, area[:, None], areas, params.duplicate_cover)
     births: list[int] = []
-    for column, is_new in zip(good, new, strict=True):
-        others = np.concatenate([known, found.footprints[births]])
-        if is_new and not _swallows(found.footprints[column], others, params.duplicate_cover):
-            births.append(column)
-    return births
+    for row in np.flatnonzero(new & ~swallowed[:, :len(known)].any(axis=1)).tolist():
+        if not swallowed[row, [len(known) + birth for birth in births]].any():
+            births.append(row)
+    return [good[row] for row in births]
 
 
 def original(
@@ -44,12 +46,6 @@ def original(
     again = repeats(
         shared, area[:, None], areas, params.duplicate_iou, params.duplicate_cover)
     return np.logical_not(again.any(axis=1))
-
-
-def _swallows(footprint: BoolArray, others: BoolArray, cover: float) -> bool:
-    """Say whether a mask, bool [cells], swallows one of the others, bool [m, cells]."""
-    shared, area, areas = intersections(footprint[None], others)
-    return bool(swallows(shared, area[:, None], areas, cover).any())
 
 
 def _stack(tracks: Sequence[Track], found: Candidates) -> BoolArray:

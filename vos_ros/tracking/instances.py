@@ -16,6 +16,7 @@ from vos_ros.runtime.mobileinst import Context
 from vos_ros.runtime.mobileinst import KeyOutput
 from vos_ros.runtime.motion import KeyframeView
 from vos_ros.tracking.association import cosine_similarity
+from vos_ros.tracking.association import iou
 from vos_ros.tracking.association import match
 from vos_ros.tracking.association import NO_PAIR
 from vos_ros.tracking.association import overlap
@@ -27,6 +28,7 @@ from vos_ros.tracking.candidates import BoolArray
 from vos_ros.tracking.candidates import Candidates
 from vos_ros.tracking.candidates import find_candidates
 from vos_ros.tracking.candidates import FloatArray
+from vos_ros.tracking.candidates import intersections
 from vos_ros.tracking.candidates import mask_logit
 from vos_ros.tracking.gallery import likeness
 from vos_ros.tracking.gallery import recall
@@ -260,10 +262,12 @@ class InstanceTracker:
         footprints = propagated.reshape(len(tracks), cells[0] * cells[1]) \
             > mask_logit(params.mask_threshold)
         cosines = cosine_similarity(kernels, found.kernels)
-        overlaps = overlap(footprints, found.footprints)
-        recalled = recall(tracks, found, output, cells, cosines, overlaps, params)
+        counts = intersections(footprints, found.footprints)
+        overlaps = iou(*counts)
         known = np.array([track.confirmed for track in tracks], bool)
-        cosines[slides(footprints, known, found.footprints, params.duplicate_cover)] = NO_PAIR
+        sliding = slides(*counts, known, params.duplicate_cover)
+        recalled = recall(tracks, found, output, cells, cosines, overlaps, params)
+        cosines[sliding] = NO_PAIR
         taken = dict(match(
             cosines, overlaps, min_cosine=params.min_cosine,
             min_overlap=params.min_overlap, overlap_weight=params.overlap_weight))
