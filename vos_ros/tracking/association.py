@@ -22,8 +22,8 @@ from vos_ros.tracking.sieve import swallows
 
 # A cosine below all that may be asked for.
 NO_PAIR = -2.0
-# A track goes on in what lies where it is, from this IoU on, whatever else lies there.
-_SAME_PLACE = 0.5
+# IoU from which on two masks lie in the same place.
+SAME_PLACE = 0.5
 # A pair that is just allowed is still better than none.
 _JUST = 1e-6
 
@@ -52,14 +52,15 @@ def slides(shared: FloatArray, of_track: FloatArray, of_instance: FloatArray,
     """Say which pairs would hand a track an instance that swallows another: bool [n, m].
 
     Behind what leaves, a mask of a thing and the ground around it may come up; the track of what
-    left would slide onto it and take that thing's pixels.
+    left would slide onto it and take that thing's pixels.  What lies where the track is
+    (SAME_PLACE) stays its own, whatever else lies there.
     shared [n, m], of_track [n], of_instance [m]: what `intersections` counts of the masks that the
     tracks' own kernels give now and the instances.  known: bool [n], the tracks that count as
     swallowed.  cover: see `sieve.swallows`.
     """
     swallowed = swallows(shared, of_instance, of_track[:, None], cover) & known[:, None]
     others: BoolArray = np.count_nonzero(swallowed, axis=0) - swallowed > 0
-    return others & (iou(shared, of_track, of_instance) < _SAME_PLACE)
+    return others & (iou(shared, of_track, of_instance) < SAME_PLACE)
 
 
 def similarity(cosines: _Values, overlaps: _Values, overlap_weight: float) -> _Values:

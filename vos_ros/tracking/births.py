@@ -24,19 +24,24 @@ def fresh(found: Candidates, taken: Set[int], tracks: Sequence[Track],
     and the ground that it stands on, would take the pixels of what is already known.
     taken: rows of the candidates that tracks took.
     """
+    good = [row for row in np.flatnonzero(found.scores >= params.birth_score).tolist()
+            if row not in taken]
+    if not good:
+        return []
     seen = [track for track in tracks if track.footprint is not None]
-    good = [column for column in np.flatnonzero(found.scores >= params.birth_score).tolist()
-            if column not in taken]
-    new = original(found.footprints[good], _stack(seen, found), params)
-    known = _stack([track for track in seen if track.confirmed and track.visible], found)
+    places = np.array([track.footprint for track in seen], bool).reshape(
+        len(seen), found.footprints.shape[1])
+    known = places[np.array([track.confirmed for track in seen], bool)]
+    new = original(found.footprints[good], places, params)
+    good = [row for row, is_new in zip(good, new, strict=True) if is_new]
     candidates = found.footprints[good]
     shared, area, areas = intersections(candidates, np.concatenate([known, candidates]))
     swallowed = swallows(shared, area[:, None], areas, params.duplicate_cover)
     births: list[int] = []
-    for row in np.flatnonzero(new & ~swallowed[:, :len(known)].any(axis=1)).tolist():
-        if not swallowed[row, [len(known) + birth for birth in births]].any():
-            births.append(row)
-    return [good[row] for row in births]
+    for place in np.flatnonzero(~swallowed[:, :len(known)].any(axis=1)).tolist():
+        if not swallowed[place, [len(known) + birth for birth in births]].any():
+            births.append(place)
+    return [good[place] for place in births]
 
 
 def original(
@@ -46,9 +51,3 @@ def original(
     again = repeats(
         shared, area[:, None], areas, params.duplicate_iou, params.duplicate_cover)
     return np.logical_not(again.any(axis=1))
-
-
-def _stack(tracks: Sequence[Track], found: Candidates) -> BoolArray:
-    """Return where tracks lie, bool [n, cells]."""
-    footprints = [track.footprint for track in tracks if track.footprint is not None]
-    return np.stack(footprints) if footprints else np.zeros((0, found.footprints.shape[1]), bool)

@@ -18,6 +18,7 @@ from vos_ros.runtime.mobileinst import KeyOutput
 from vos_ros.tracking.association import cosine_similarity
 from vos_ros.tracking.association import overlap
 from vos_ros.tracking.association import propagate
+from vos_ros.tracking.association import SAME_PLACE
 from vos_ros.tracking.association import similarity
 from vos_ros.tracking.candidates import Candidates
 from vos_ros.tracking.candidates import FloatArray
@@ -26,9 +27,9 @@ from vos_ros.tracking.life import stack
 from vos_ros.tracking.life import Track
 from vos_ros.tracking.params import InstanceTrackerParams
 
-# An earlier kernel speaks for an instance of which it gives about the same mask, and whose kernel
-# is much like it without the window.
-_SAME_LOOK, _SAME_PLACE = 0.8, 0.5
+# An earlier kernel speaks for an instance of which it gives about the same mask (SAME_PLACE), and
+# whose kernel is much like it without the window.
+_SAME_LOOK = 0.8
 # A track whose newest kernel is so like an instance asks no other.
 _SURE = 0.9
 # So many are asked where they are on a keyframe, those of the nearest look: the bound on its cost.
@@ -74,7 +75,7 @@ def recall(
         masks.reshape(len(some), cells[0] * cells[1]) > mask_logit(params.mask_threshold),
         found.footprints)
     whole = cosine_similarity(kernels, found.kernels)
-    for row, column in np.argwhere(same & (shared >= _SAME_PLACE)).tolist():
+    for row, column in np.argwhere(same & (shared >= SAME_PLACE)).tolist():
         pair, seen = (int(owners[row]), column), (row, column)
         if similarity(whole[seen], shared[seen], weight) \
                 > similarity(cosines[pair], overlaps[pair], weight):
