@@ -19,6 +19,7 @@ from vos_ros.runtime.package import write_package
 from vos_ros.runtime.session import choose_providers
 from vos_ros.runtime.session import Graph
 from vos_ros.runtime.session import GraphError
+from vos_ros.runtime.session import has_vnni
 
 
 @pytest.fixture(scope='module')
@@ -188,3 +189,15 @@ def test_exchanged_roles_are_refused(tmp_path, tiny_package):
         graphs={'key': tiny_package / 'reuse.onnx', 'reuse': tiny_package / 'key.onnx'})
     with pytest.raises(PackageError, match='graph key takes image, kernels, must take image'):
         MobileInst(package)
+
+
+@pytest.mark.parametrize(('cpuinfo', 'expected'), [
+    ('model name\t: a server\nflags\t\t: fpu avx2 avx512f avx512_vnni avx512_bf16\n', True),
+    ('flags\t\t: fpu avx2 avx_vnni\nbugs\t\t: none\n', True),
+    ('flags\t\t: fpu avx2 fma avx512f\n', False),
+    ('flags\t\t: fpu avx_vnni_int16\n', False),
+    ('Features\t: fp asimd asimddp\n', False),
+    ('flags\t\t: fpu avx2\nvmx flags\t: avx512_vnni\n', False),
+])
+def test_processors_that_need_no_care_for_int8(cpuinfo, expected):
+    assert has_vnni(cpuinfo) is expected

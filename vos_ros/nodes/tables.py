@@ -97,7 +97,12 @@ MEMORY_TRACKER: Table = (
     ParameterSpec(
         'device', 'cpu', 'Where PyTorch computes, for example `cuda`; only for runtime torch.',
         live=False),
-    *(spec for spec in from_dataclass(MemoryTrackerParams) if spec.name != 'short_side'),
+    *(spec for spec in from_dataclass(MemoryTrackerParams)
+      if spec.name not in ('short_side', 'stray_share')),
+    ParameterSpec(
+        'stray_share', 0.2, 'Parts of an object that come up apart from where it was in the frame '
+        'before, as on a look-alike that passes by, are taken off it, while they make up no more '
+        'than this share of its mask; 0 leaves them, as the published method does.', 0.0, 0.5),
     ParameterSpec(
         'short_side', -1, 'Frames are scaled down until their shorter side has so many pixels; 0 '
         'keeps their size, -1 takes the size that the model was made for.', -1, 4320),

@@ -19,6 +19,7 @@ from vos_ros.tracking.memory_network import MemoryNetwork
 from vos_ros.tracking.memory_params import MemoryTrackerParams
 from vos_ros.tracking.memory_state import export_memory
 from vos_ros.tracking.memory_state import restore_memory
+from vos_ros.tracking.strays import Strays
 
 FloatArray = NDArray[np.float32]
 
@@ -104,6 +105,7 @@ class XMemCore:
         self._unfinished: tuple[EncodedFrame, FloatArray, bool] | None = None
         self.hidden: Array | None = None
         self.grid: tuple[int, int] | None = None
+        self._strays = Strays()
         self.memory = Memory(self.network.ops, self.network.key_dim, self.network.value_dim,
                              self.params)
 
@@ -111,6 +113,8 @@ class XMemCore:
         """Go on with other parameters; what the memory holds beyond them goes at once."""
         self.finish()
         self.params = params
+        if not params.stray_share:
+            self._strays.forget()
         self.memory.params = params
         self.memory.make_room()
 
@@ -125,6 +129,7 @@ class XMemCore:
             index = self.network.ops.array(np.array(kept, np.intp))
             self.hidden = self.hidden[index] if kept else None
         self.objects = [self.objects[i] for i in kept]
+        self._strays.forget(objects)
         # They are gone by then, also where memory is too short for moving the others' tokens; that
         # is done with the next memory frame.  What torch raises then is a RuntimeError.
         with contextlib.suppress(MemoryError, RuntimeError):
@@ -170,6 +175,8 @@ class XMemCore:
         if mask is not None:
             found = self._combine(padding.pad(mask), found, names, valid)
             self._grow_hidden(len(names))
+            if params.stray_share:
+                self._strays.note(found, names)
         if found is None:
             raise ValueError('a frame without a mask has to be segmented')
         probabilities = found
@@ -211,6 +218,8 @@ class XMemCore:
             readout = self.memory.read(encoded.key, encoded.selection)
         with self.clock.stage('decode'):
             found, hidden = self.network.decode(encoded, readout, self.hidden)
+            if self.params.stray_share:
+                found = self._strays.take_off(found, self.objects, self.params.stray_share)
         if ordinary:
             self.hidden = hidden
         return found
@@ -262,6 +271,7 @@ class XMemCore:
         arrays, memory = export_memory(self.memory)
         if self.hidden is not None:
             arrays['hidden'] = self.network.ops.numpy(self.hidden)
+        arrays.update(self._strays.export())
         return arrays, {
             'memory': memory, 'objects': list(self.objects), 'frame': self.frame,
             'last_memory': self.last_memory, 'last_deep': self.last_deep,
@@ -288,5 +298,6 @@ class XMemCore:
             if hidden.shape != shape or hidden.dtype != np.float32:
                 raise ValueError(f'hidden is {hidden.dtype}{hidden.shape}, must be float32{shape}')
             self.hidden = self.network.ops.array(hidden)
+        self._strays.restore(arrays, self.objects)
         # It may have been saved under higher ceilings.
         self.memory.make_room()

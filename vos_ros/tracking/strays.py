@@ -1,0 +1,132 @@
+# Copyright 2026 vos_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Parts of a followed object's mask that came up where the object was not."""
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+
+# The masks of a network come enlarged by this: what is finer says nothing.
+_CELL = 4
+# An object moves and grows from frame to frame by up to this share of the root of its area.
+_REACH = 0.25
+_LEAST_REACH = 2
+# What was hardly seen may come up anywhere.
+_LEAST_CELLS = 4
+
+
+class Strays:
+    """Knows where each object was in the frame before, and takes off its mask what is elsewhere.
+
+    XMem compares each place with all that it remembers, wherever that was.  Something of the same
+    looks that passes by, a white van behind a silver one, therefore gets pieces of the object's
+    mask, and once they are remembered more of them.  A part of a mask, 8-connected, is a stray
+    when it does not reach the place of the frame before, while another part does.  All of them
+    are taken off if they make up no more than a given share of the mask: of a body that falls
+    into larger pieces nobody knows which one is false.  An object that was not seen has no place.
+    One thread uses it.
+    """
+
+    def __init__(self) -> None:
+        """Start without objects."""
+        self._places: dict[int, BoolArray] = {}
+
+    def take_off(self, probabilities: FloatArray, objects: Sequence[int],
+                 share: float) -> FloatArray:
+        """Return the probabilities with strays given to the background; note the places.
+
+        probabilities: float32 [n + 1, H, W], background first, sides multiples of 4; not changed.
+        share: of an object's cells; 0 takes nothing off.
+        """
+        winner = _winner(probabilities)
+        cleaned = probabilities
+        places: dict[int, BoolArray] = {}
+        for channel, obj in enumerate(objects[:len(probabilities) - 1], 1):
+            mask = winner == channel
+            strays = self._strays(obj, mask, share)
+            if strays is not None:
+                if cleaned is probabilities:
+                    cleaned = probabilities.copy()
+                _give_away(cleaned, channel, strays, mask & ~strays)
+                mask &= ~strays
+            places[obj] = mask
+        self._places = places
+        return cleaned
+
+    def note(self, probabilities: FloatArray, objects: Sequence[int]) -> None:
+        """Note where objects are, for example by masks that a user gave."""
+        winner = _winner(probabilities)
+        self._places = {obj: winner == channel for channel, obj in enumerate(objects, 1)}
+
+    def forget(self, objects: Iterable[int] | None = None) -> None:
+        """Forget where these objects were; None: where any was."""
+        for obj in list(self._places) if objects is None else objects:
+            self._places.pop(obj, None)
+
+    def export(self) -> dict[str, NDArray]:
+        """Return what `restore` takes."""
+        return {f'place.{obj}': place.astype(np.uint8) for obj, place in self._places.items()}
+
+    def restore(self, arrays: Mapping[str, NDArray], objects: Sequence[int]) -> None:
+        """Go on from what `export` gave; objects of which it says nothing have no place.
+
+        Raises ValueError for what is no place.
+        """
+        self._places = {}
+        for obj in objects:
+            place = arrays.get(f'place.{obj}')
+            if place is None:
+                continue
+            if place.ndim != 2:
+                raise ValueError(f'place.{obj} is {place.shape}, must have 2 dimensions')
+            self._places[obj] = place.astype(bool)
+
+    def _strays(self, obj: int, mask: BoolArray, share: float) -> BoolArray | None:
+        """Return the cells of an object's mask that are strays; None without any."""
+        before = self._places.get(obj)
+        if before is None or before.shape != mask.shape or not mask.any():
+            return None
+        area = np.count_nonzero(before)
+        if area < _LEAST_CELLS:
+            return None
+        count, parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+        if count <= 2:
+            return None
+        away = cv2.distanceTransform((~before).view(np.uint8), cv2.DIST_L2, 3)
+        near = away <= max(_LEAST_REACH, _REACH * float(np.sqrt(area)))
+        own = np.zeros(count, bool)
+        own[parts[near]] = True
+        own[0] = True
+        strays: BoolArray = ~own[parts]
+        lost = np.count_nonzero(strays)
+        if not lost or lost > share * np.count_nonzero(mask):
+            return None
+        return strays
+
+
+def _winner(probabilities: FloatArray) -> NDArray[np.intp]:
+    """Return the most probable channel of each cell [H / 4, W / 4]."""
+    best = probabilities[0, ::_CELL, ::_CELL].copy()
+    winner = np.zeros(best.shape, np.intp)
+    for channel in range(1, len(probabilities)):
+        plane = probabilities[channel, ::_CELL, ::_CELL]
+        more = plane > best
+        np.copyto(best, plane, where=more)
+        winner[more] = channel
+    return winner
+
+
+def _give_away(probabilities: FloatArray, channel: int, strays: BoolArray,
+               kept: BoolArray) -> None:
+    """Give an object's share of the strays' cells, and of those round them, to the background."""
+    around = cv2.dilate(strays.view(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & ~kept
+    fine = around.repeat(_CELL, axis=0).repeat(_CELL, axis=1)
+    probabilities[0][fine] += probabilities[channel][fine]
+    probabilities[channel][fine] = 0
