@@ -14,6 +14,8 @@ instance tracker at its default settings.
 With --follow through the memory tracker instead, as its node is set by default: each object is
 pointed at once, by its box in the first frame in which it counts, as a user draws it, and its
 figure is that of the id that it was given.  That frame itself does not count.
+
+--sheet writes what the demo's video looks like with its masks, for the eye to judge.
 """
 
 import argparse
@@ -39,6 +41,8 @@ from vos_ros.runtime.mobileinst import MobileInst
 from vos_ros.runtime.package import load_package
 from vos_ros.runtime.xmem import OnnxXMem
 from vos_ros.tracking.command import read_frames
+from vos_ros.tracking.drawing import contact_sheet
+from vos_ros.tracking.drawing import draw_tracks
 from vos_ros.tracking.engine import MemoryTracker
 from vos_ros.tracking.following import Following
 from vos_ros.tracking.instances import InstanceTracker
@@ -50,6 +54,9 @@ from vos_ros.tracking.tracks import StepResult
 
 Image = NDArray[np.uint8]
 Box = NDArray[np.float64]
+
+# Frames from one picture of a sheet to the next.
+SHEET_EVERY = 7
 
 HERE = Path(__file__).resolve().parent
 
@@ -184,6 +191,8 @@ def main() -> int:
                         help='print the figures as one JSON object, last line')
     parser.add_argument('--quick', action='store_true', help='a part of each video only')
     parser.add_argument('--model', default='mobileinst-lite0', help='a model package')
+    parser.add_argument('--sheet', type=Path, metavar='PNG',
+                        help='write a contact sheet of the video with its masks')
     parser.add_argument('--follow', nargs='?', const='xmem-lite', metavar='PACKAGE',
                         help='point at the objects; the memory tracker follows them')
     parser.add_argument('--video', type=Path, default=HERE.parent / '.cache/demo/bikes.mp4')
@@ -206,18 +215,24 @@ def main() -> int:
     def finder() -> Finder:
         return Finder(network) if memory is None else Follower(network, memory)
     objects: dict[str, Coverage] = {name: Coverage() for name in drawn}
+    pictures: list[Image] = []
     tracker, number = finder(), 0
     for frame, _ in islice(read_frames(str(args.video)), 125 if args.quick else None):
         boxes = {name: box for name in drawn
                  if (box := box_at(drawn[name], number)) is not None
                  and not hidden(box, box_at(drawn[behind[name]], number)
                                 if name in behind else None)}
-        tracks = tracker.step(frame, boxes).tracks
+        result = tracker.step(frame, boxes)
+        tracks = result.tracks
+        if args.sheet and number % SHEET_EVERY == 0:
+            pictures.append(draw_tracks(frame, result.label_map, tracks))
         for name, box in boxes.items():
             own = tracker.ids_of(name, tracks.ids[ious(box, tracks.boxes) >= 0.5].tolist())
             if own is not None:
                 objects[name].add(own)
         number += 1
+    if args.sheet:
+        cv2.imwrite(str(args.sheet), cv2.cvtColor(contact_sheet(pictures), cv2.COLOR_RGB2BGR))
     if args.davis:
         for video in labelled(args.davis, None, args.quick):
             number += score_video(video, finder(), objects)
