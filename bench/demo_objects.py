@@ -199,6 +199,8 @@ def main() -> int:
     parser.add_argument('--davis', type=Path, metavar='DIR',
                         help='annotated sequences in the layout of DAVIS')
     args = parser.parse_args()
+    if args.sheet and not (args.sheet.parent.is_dir() and cv2.haveImageWriter(str(args.sheet))):
+        parser.error(f'--sheet {args.sheet}: no such folder, or no picture OpenCV can write')
     drawn = yaml.safe_load((HERE / 'demo_objects.yaml').read_text())
     behind = drawn.pop('behind')
     if not args.video.is_file():
@@ -231,8 +233,9 @@ def main() -> int:
             if own is not None:
                 objects[name].add(own)
         number += 1
-    if args.sheet:
-        cv2.imwrite(str(args.sheet), cv2.cvtColor(contact_sheet(pictures), cv2.COLOR_RGB2BGR))
+    if args.sheet and not cv2.imwrite(
+            str(args.sheet), cv2.cvtColor(contact_sheet(pictures), cv2.COLOR_RGB2BGR)):
+        print(f'demo_objects: {args.sheet} could not be written', file=sys.stderr)
     if args.davis:
         for video in labelled(args.davis, None, args.quick):
             number += score_video(video, finder(), objects)

@@ -20,6 +20,7 @@ from vos_ros.runtime.session import choose_providers
 from vos_ros.runtime.session import Graph
 from vos_ros.runtime.session import GraphError
 from vos_ros.runtime.session import has_vnni
+from vos_ros.runtime.session import keep_int8_exact
 
 
 @pytest.fixture(scope='module')
@@ -201,3 +202,15 @@ def test_exchanged_roles_are_refused(tmp_path, tiny_package):
 ])
 def test_processors_that_need_no_care_for_int8(cpuinfo, expected):
     assert has_vnni(cpuinfo) is expected
+
+
+@pytest.mark.parametrize('vnni', [True, False])
+def test_int8_is_kept_exact_where_it_would_not_be(monkeypatch, vnni):
+    monkeypatch.setattr('vos_ros.runtime.session._this_has_vnni', lambda: vnni)
+    options = onnxruntime.SessionOptions()
+    keep_int8_exact(options)
+    if vnni:
+        with pytest.raises(RuntimeError, match='does not have configuration'):
+            options.get_session_config_entry('session.x64quantprecision')
+    else:
+        assert options.get_session_config_entry('session.x64quantprecision') == '1'

@@ -40,7 +40,7 @@ class Strays:
 
     def take_off(self, probabilities: FloatArray, objects: Sequence[int],
                  share: float) -> FloatArray:
-        """Return the probabilities with strays given to the background; note the places.
+        """Return the probabilities with strays given to what else is there; note the places.
 
         probabilities: float32 [n + 1, H, W], background first, sides multiples of 4; not changed.
         share: of an object's cells; 0 takes nothing off.
@@ -91,8 +91,12 @@ class Strays:
     def _strays(self, obj: int, mask: BoolArray, share: float) -> BoolArray | None:
         """Return the cells of an object's mask that are strays; None without any."""
         before = self._places.get(obj)
-        if before is None or before.shape != mask.shape or not mask.any():
+        if before is None or not mask.any():
             return None
+        if before.shape != mask.shape:
+            # Of a frame of another size, or of the same at another working size.
+            before = cv2.resize(before.view(np.uint8), mask.shape[::-1],
+                                interpolation=cv2.INTER_NEAREST).view(np.bool_)
         area = np.count_nonzero(before)
         if area < _LEAST_CELLS:
             return None
@@ -125,8 +129,17 @@ def _winner(probabilities: FloatArray) -> NDArray[np.intp]:
 
 def _give_away(probabilities: FloatArray, channel: int, strays: BoolArray,
                kept: BoolArray) -> None:
-    """Give an object's share of the strays' cells, and of those round them, to the background."""
+    """Give an object's share of the strays' cells, and of those round them, to the others.
+
+    In proportion to theirs: what lies under a stray may be another object that is followed.
+    """
     around = cv2.dilate(strays.view(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & ~kept
-    fine = around.repeat(_CELL, axis=0).repeat(_CELL, axis=1)
-    probabilities[0][fine] += probabilities[channel][fine]
-    probabilities[channel][fine] = 0
+    x, y, width, height = cv2.boundingRect(around.view(np.uint8))
+    fine = around[y:y + height, x:x + width].repeat(_CELL, axis=0).repeat(_CELL, axis=1)
+    part = probabilities[:, _CELL * y:_CELL * (y + height), _CELL * x:_CELL * (x + width)]
+    cells = part[:, fine]
+    cells[channel] = 0
+    left = cells.sum(axis=0)
+    # Where nothing else was thought of there is the background.
+    cells[0, left <= 0] = 1
+    part[:, fine] = cells / np.where(left > 0, left, np.float32(1))

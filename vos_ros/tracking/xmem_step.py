@@ -114,6 +114,7 @@ class XMemCore:
         self.finish()
         self.params = params
         if not params.stray_share:
+            # Where objects are is noted only while it is asked for.
             self._strays.forget()
         self.memory.params = params
         self.memory.make_room()
@@ -188,6 +189,7 @@ class XMemCore:
                     self.finish()
                 except Exception:
                     self.objects = before
+                    self._strays.forget(names[len(before):])
                     if self.hidden is not None:
                         self.hidden = self.hidden[:len(before)] if before else None
                     self.memory.retain(before)
@@ -298,6 +300,7 @@ class XMemCore:
             if hidden.shape != shape or hidden.dtype != np.float32:
                 raise ValueError(f'hidden is {hidden.dtype}{hidden.shape}, must be float32{shape}')
             self.hidden = self.network.ops.array(hidden)
-        self._strays.restore(arrays, self.objects)
+        if self.params.stray_share:
+            self._strays.restore(arrays, self.objects)
         # It may have been saved under higher ceilings.
         self.memory.make_room()
