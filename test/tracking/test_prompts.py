@@ -93,6 +93,19 @@ def test_a_box_on_flat_ground_is_taken_as_the_box():
     assert taken.mask.sum() == 40 * 50 and taken.mask[30:80, 20:60].all()
 
 
+def test_a_box_round_an_object_before_its_own_colour():
+    """The middle of the box tells then, which its surroundings cannot."""
+    rng = np.random.default_rng(3)
+    image = np.full((HEIGHT, WIDTH, 3), (200, 60, 40), np.uint8)
+    image[40:100, 60:120] = (70, 110, 60)
+    truth = cv2.circle(np.zeros((HEIGHT, WIDTH), np.uint8), (90, 70), 29, 1, -1) > 0
+    image[truth] = (200, 60, 40)
+    image = np.clip(image + rng.integers(-12, 13, image.shape), 0, 255).astype(np.uint8)
+    (taken,) = take(Scene(image), Prompt(box=[60, 40, 120, 100]))
+    assert taken.method == 'grabcut'
+    assert iou(taken.mask, truth) > 0.9
+
+
 def test_a_click_finds_the_object_around_it(picture):
     image, truth = picture
     (taken,) = take(Scene(image), Prompt(points=[130, 70]))

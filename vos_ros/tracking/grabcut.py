@@ -3,8 +3,8 @@
 """A mask from a box or from points, by colours alone: GrabCut on a small crop (needs no network).
 
 GrabCut (Rother, Kolmogorov and Blake, 2004) is OpenCV's.  Around it: the crop, the seeds, and
-which of the regions found is the object.  On 100 objects of COCO a box gives a mean mask IoU of
-0.68 (the box itself 0.60), a single click 0.38: a click says where, not how large.
+which of the regions found is the object.  On 432 objects of COCO a box gives a mean mask IoU of
+0.63 (the box itself 0.56), a single click 0.38: a click says where, not how large.
 """
 
 import cv2
@@ -18,7 +18,10 @@ Box = tuple[float, float, float, float]
 _LONGER_SIDE = 256
 _ITERATIONS = 4
 # A cut that keeps less of the box than this has found the box's colours in its surroundings.
-_LEAST_SHARE = 0.1
+_LEAST_SHARE = 0.3
+# The same where half of the way from the middle to the sides is given: then that much is no find.
+_CORE = 0.5
+_LEAST_CENTRED_SHARE = 0.35
 # Of several regions, those that are not much smaller than the largest.
 _REGION_SHARE = 0.2
 _MARGIN = 0.2
@@ -43,16 +46,43 @@ def mask_in_box(
     x1, y1, x2, y2 = box
     margin = max(_LEAST_MARGIN, _MARGIN * max(x2 - x1, y2 - y1))
     crop = _Crop(image, (x1 - margin, y1 - margin, x2 + margin, y2 + margin))
-    left, top = np.floor(crop.local([(x1, y1)])[0]).astype(int)
-    right, bottom = np.ceil(crop.local([(x2, y2)])[0]).astype(int)
+    left, top = np.floor(crop.local([(x1, y1)])[0]).astype(int).tolist()
+    right, bottom = np.ceil(crop.local([(x2, y2)])[0]).astype(int).tolist()
+    inside = (slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1)))
+    for seeds, share in ((_filled(crop, inside), _LEAST_SHARE),
+                         (_centred(crop, inside), _LEAST_CENTRED_SHARE)):
+        enough = share * seeds[inside].size
+        mask = crop.cut(seeds, points, positive, enough)
+        if mask is not None:
+            return mask
+    return None
+
+
+def _filled(crop: '_Crop', inside: tuple[slice, slice]) -> NDArray[np.uint8]:
+    """Return seeds of an object that may be anywhere in a box, and nowhere else."""
     seeds = np.full(crop.image.shape[:2], cv2.GC_BGD, np.uint8)
-    seeds[top:max(bottom, top + 1), left:max(right, left + 1)] = cv2.GC_PR_FGD
+    seeds[inside] = cv2.GC_PR_FGD
     if (seeds == cv2.GC_PR_FGD).all():
         # Nothing is known to be background; an object seldom reaches all along an image's edge.
         seeds[[0, -1]] = cv2.GC_PR_BGD
         seeds[:, [0, -1]] = cv2.GC_PR_BGD
-    enough = _LEAST_SHARE * np.count_nonzero(seeds == cv2.GC_PR_FGD)
-    return crop.cut(seeds, points, positive, enough)
+    return seeds
+
+
+def _centred(crop: '_Crop', inside: tuple[slice, slice]) -> NDArray[np.uint8]:
+    """Return seeds of an object that has a box's middle, and its corners rather not.
+
+    For objects in front of their own colours, of which else next to nothing is left.
+    """
+    seeds = np.full(crop.image.shape[:2], cv2.GC_BGD, np.uint8)
+    seeds[inside] = cv2.GC_PR_BGD
+    rows, columns = inside
+    middle = ((columns.start + columns.stop) // 2, (rows.start + rows.stop) // 2)
+    half = np.array([columns.stop - columns.start, rows.stop - rows.start]) / 2
+    for share, value in ((1.0, cv2.GC_PR_FGD), (_CORE, cv2.GC_FGD)):
+        axes = tuple(np.maximum(1, (share * half).astype(int)).tolist())
+        cv2.ellipse(seeds, middle, axes, 0, 0, 360, value, -1)
+    return seeds
 
 
 def mask_at_points(
