@@ -98,7 +98,8 @@ class Follower(Finder):
         """Start without objects."""
         super().__init__(network)
         defaults = {spec.name: spec.default for spec in MEMORY_TRACKER}
-        defaults['short_side'] = memory.package.input_size[0]
+        # As many objects as an annotated video may have.
+        defaults.update(short_side=memory.package.input_size[0], max_objects=1000)
         self.following = Following(MemoryTracker(memory, MemoryTrackerParams(
             **{entry.name: defaults[entry.name] for entry in fields(MemoryTrackerParams)})))
         self.ids: dict[str, int] = {}
