@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parameters of every node; ``python -m vos_ros.nodes.tables`` prints docs/parameters.md."""
 
+from dataclasses import replace
+
 from vos_ros.nodes.parameters import from_dataclass
 from vos_ros.nodes.parameters import markdown
 from vos_ros.nodes.parameters import ParameterSpec
@@ -97,12 +99,9 @@ MEMORY_TRACKER: Table = (
     ParameterSpec(
         'device', 'cpu', 'Where PyTorch computes, for example `cuda`; only for runtime torch.',
         live=False),
-    *(spec for spec in from_dataclass(MemoryTrackerParams)
-      if spec.name not in ('short_side', 'stray_share')),
-    ParameterSpec(
-        'stray_share', 0.2, 'Parts of an object that come up apart from where it was in the frame '
-        'before, as on a look-alike that passes by, are taken off it, while they make up no more '
-        'than this share of its mask; 0 leaves them, as the published method does.', 0.0, 0.5),
+    # Without a user's word the tracker is the published method, the node what serves a robot.
+    *(replace(spec, default=0.2) if spec.name == 'stray_share' else spec
+      for spec in from_dataclass(MemoryTrackerParams) if spec.name != 'short_side'),
     ParameterSpec(
         'short_side', -1, 'Frames are scaled down until their shorter side has so many pixels; 0 '
         'keeps their size, -1 takes the size that the model was made for.', -1, 4320),

@@ -52,8 +52,8 @@ class MemoryTrackerParams:
         0.0, 0.0, 1.0, 'An object that shows no more than this share of the frame is lost.')
     stray_share: float = bounded(
         0.0, 0.0, 0.5, 'Parts of an object that come up apart from where it was in the frame '
-        'before are taken off it, while they make up no more than this share of its mask; 0 '
-        'leaves them, as the published method does.')
+        'before, as on a look-alike that passes by, are taken off it, while they make up no more '
+        'than this share of its mask; 0 leaves them, as the published method does.')
     bounded_working_memory: bool = bounded(
         True, 0, 1, 'Without long-term memory, drop the oldest frames; off keeps every memory '
         'frame, as the published method does, and memory grows without a bound.', live=False)

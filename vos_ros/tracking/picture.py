@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames into the memory tracker's working size, and its probabilities back into a label map."""
 
+from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,15 +61,7 @@ def paint(probabilities: FloatArray, ids: Sequence[int], frame_size: tuple[int, 
     probability over the object's pixels, or its highest anywhere while it has none.
     """
     height, width = frame_size
-    best = _scaled(probabilities[0], frame_size)
-    if best is probabilities[0] or not best.flags.writeable or best.base is not None:
-        best = best.copy()
-    winner = np.zeros(frame_size, np.uint16)
-    for i in range(1, len(probabilities)):
-        plane = _scaled(probabilities[i], frame_size)
-        wins = plane > best
-        np.copyto(best, plane, where=wins)
-        np.copyto(winner, np.uint16(i), where=wins)
+    best, winner = compete(_scaled(plane, frame_size) for plane in probabilities)
     count = len(ids)
     areas = np.bincount(winner.ravel(), minlength=count + 1)[1:]
     sums = np.bincount(winner.ravel(), best.ravel(), count + 1)[1:]
@@ -85,6 +78,23 @@ def paint(probabilities: FloatArray, ids: Sequence[int], frame_size: tuple[int, 
         boxes[i] = x, y, x + w, y + h
         scores[i] = sums[i] / area
     return ObjectMap(names[winner], areas.astype(np.uint32), boxes, scores)
+
+
+def compete(planes: Iterable[FloatArray]) -> tuple[FloatArray, NDArray[np.uint16]]:
+    """Return the highest probability of each pixel [h, w] and its channel, of equals the first.
+
+    planes: [h, w], at least one; views of other arrays are left as they are.
+    """
+    others = iter(planes)
+    best = next(others)
+    if not best.flags.writeable or best.base is not None:
+        best = best.copy()
+    winner = np.zeros(best.shape, np.uint16)
+    for channel, plane in enumerate(others, 1):
+        wins = plane > best
+        np.copyto(best, plane, where=wins)
+        np.copyto(winner, np.uint16(channel), where=wins)
+    return best, winner
 
 
 def _scaled(plane: FloatArray, size: tuple[int, int]) -> FloatArray:

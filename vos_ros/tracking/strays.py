@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vos_ros.tracking.picture import compete
+
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 
@@ -48,7 +50,7 @@ class Strays:
         winner = _winner(probabilities)
         cleaned = probabilities
         places: dict[int, BoolArray] = {}
-        for channel, obj in enumerate(objects[:len(probabilities) - 1], 1):
+        for channel, obj in enumerate(objects, 1):
             mask = winner == channel
             strays = self._strays(obj, mask, share)
             if strays is not None:
@@ -65,9 +67,9 @@ class Strays:
         winner = _winner(probabilities)
         self._places = {obj: winner == channel for channel, obj in enumerate(objects, 1)}
 
-    def forget(self, objects: Iterable[int] | None = None) -> None:
-        """Forget where these objects were; None: where any was."""
-        for obj in list(self._places) if objects is None else objects:
+    def forget(self, objects: Iterable[int]) -> None:
+        """Forget where these objects were."""
+        for obj in objects:
             self._places.pop(obj, None)
 
     def export(self) -> dict[str, NDArray]:
@@ -115,16 +117,9 @@ class Strays:
         return strays
 
 
-def _winner(probabilities: FloatArray) -> NDArray[np.intp]:
+def _winner(probabilities: FloatArray) -> NDArray[np.uint16]:
     """Return the most probable channel of each cell [H / 4, W / 4]."""
-    best = probabilities[0, ::_CELL, ::_CELL].copy()
-    winner = np.zeros(best.shape, np.intp)
-    for channel in range(1, len(probabilities)):
-        plane = probabilities[channel, ::_CELL, ::_CELL]
-        more = plane > best
-        np.copyto(best, plane, where=more)
-        winner[more] = channel
-    return winner
+    return compete(probabilities[:, ::_CELL, ::_CELL])[1]
 
 
 def _give_away(probabilities: FloatArray, channel: int, strays: BoolArray,

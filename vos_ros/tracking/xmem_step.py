@@ -115,7 +115,7 @@ class XMemCore:
         self.params = params
         if not params.stray_share:
             # Where objects are is noted only while it is asked for.
-            self._strays.forget()
+            self._strays = Strays()
         self.memory.params = params
         self.memory.make_room()
 
